@@ -1,0 +1,136 @@
+"""Providers: how a model is reached, asked and heard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Literal, Protocol
+
+from .events import ModelEvent
+from .messages import Message, SystemBlock, ToolSpec
+from .scope import Scope
+from .values import Value
+
+
+class ProviderSpec(Value, kw_only=True):
+    """A provider as data: in a manifest's ``provides.providers`` or the configuration's ``providers``."""
+
+    transport: str
+    """The wire it speaks, such as ``chat_completions``; provided by some plugin."""
+    base_url: str = ""
+    base_url_env: str = ""
+    """The environment variable that overrides ``base_url``."""
+    key_env: str | list[str] = []
+    """Variables to look for the key in, in order. Empty: it takes none."""
+    headers: dict[str, str] = {}
+    models: list[str] = []
+    """Known ones, for suggestions; the first is the default."""
+    priority: int = 100
+    """Order of preference among the providers whose key is found; the lowest first."""
+    carrier: Literal["http", "sdk"] = "http"
+    quirks: dict[str, Any] = {}
+    """Switches that its transport understands."""
+
+
+class Endpoint(Value, kw_only=True):
+    """Where a request goes, and with what key. The key appears in no ``repr``."""
+
+    provider: str
+    base_url: str = ""
+    key: str = ""
+    key_source: str = ""
+    """What the key was found in, e.g. ``env:OPENAI_API_KEY``; for error messages."""
+    headers: dict[str, str] = {}
+    carrier: Literal["http", "sdk"] = "http"
+    quirks: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"Endpoint(provider={self.provider!r}, base_url={self.base_url!r}, key_source={self.key_source!r})"
+
+
+class ResponseFormat(Value, kw_only=True):
+    """The answer has to be JSON of this schema."""
+
+    name: str
+    json_schema: dict[str, Any]
+    strict: bool = True
+
+
+class ModelRequest(Value, kw_only=True):
+    """One model call, whole."""
+
+    id: str
+    session_id: str
+    turn_id: str
+    endpoint: Endpoint
+    model: str
+    system: tuple[SystemBlock, ...] = ()
+    messages: tuple[Message, ...] = ()
+    tools: tuple[ToolSpec, ...] = ()
+    response_format: ResponseFormat | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    reasoning_effort: str = ""
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    logprobs: bool = False
+    timeout: float = 600.0
+    """Seconds without a byte after which the stream counts as broken."""
+    extra: dict[str, Any] = {}
+    """Merged into the request's body as they stand."""
+
+
+class ProviderQuery(Value, kw_only=True):
+    """A provider is looked for that no manifest and no configuration names."""
+
+    provider: str
+    model: str = ""
+    scope: Scope
+
+
+class ModelsQuery(Value, kw_only=True):
+    endpoint: Endpoint
+
+
+class ModelInfo(Value, kw_only=True):
+    id: str
+    context_window: int = 0
+    """Tokens; 0: unknown."""
+    max_output: int = 0
+    input_usd: float | None = None
+    """Per million tokens."""
+    output_usd: float | None = None
+    cache_read_usd: float | None = None
+
+
+class ModelList(Value, kw_only=True):
+    models: tuple[ModelInfo, ...]
+
+
+class ProviderCapabilities(Value, kw_only=True):
+    """What a wire carries. The conformance suite follows it."""
+
+    streaming: bool = True
+    tools: bool = True
+    parallel_tools: bool = True
+    images: bool = False
+    audio: bool = False
+    files: bool = False
+    response_format: bool = False
+    system_blocks: bool = True
+    """System blocks are sent as separate entries."""
+    thinking: bool = False
+    model_list: bool = False
+
+
+class Provider(Protocol):
+    """A wire: turns a request into the vendor's JSON and the vendor's stream into events.
+
+    Stateless: the request says where it goes. ``stream`` ends with `ModelFinished`, or raises a
+    `ProviderError`; closing the iterator closes the connection.
+    """
+
+    capabilities: ProviderCapabilities
+
+    def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]: ...
+
+    async def models(self, query: ModelsQuery) -> ModelList: ...
