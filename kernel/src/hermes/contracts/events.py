@@ -16,7 +16,10 @@ from .values import Value
 
 
 class Event(Value, kw_only=True, tag_field="type"):
-    """``seq`` rises within a session, with gaps. ``at``: seconds since the epoch."""
+    """``seq`` rises within a session: microseconds since the epoch, moved on where two would be equal.
+
+    ``at``: seconds since the epoch.
+    """
 
     session_id: str = ""
     turn_id: str = ""
@@ -72,7 +75,7 @@ ModelEvent = TextDelta | ThinkingDelta | ToolCallReady | StateUpdate | UsageUpda
 
 
 class TurnStarted(Event, tag="turn_started"):
-    message_id: int
+    pass
 
 
 class MessageStored(Event, tag="message_stored"):
@@ -211,11 +214,8 @@ AnyEvent = (
 
 DURABLE = (
     TurnStarted,
-    MessageStored,
     MessageReplaced,
     ModelRetry,
-    ToolStarted,
-    ToolFinished,
     InputRequested,
     InputAnswered,
     Notice,
@@ -223,6 +223,7 @@ DURABLE = (
     TurnSuspended,
     TurnFinished,
 )
+"""Stored as events. `MessageStored` is replayed from the message itself, which carries its number."""
 
 
 def encode(event: Event) -> bytes:
@@ -231,4 +232,5 @@ def encode(event: Event) -> bytes:
 
 
 def decode(data: bytes) -> AnyEvent:
-    return msgspec.json.decode(data, type=AnyEvent)
+    event: AnyEvent = msgspec.json.decode(data, type=AnyEvent)
+    return event

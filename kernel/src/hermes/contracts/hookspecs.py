@@ -9,13 +9,13 @@ with each hook.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import pluggy
 
 from .errors import ErrorInfo
 from .events import Event, InputRequest
-from .messages import Part, SystemBlock, TextPart, ToolCallPart, Usage
+from .messages import Part, SystemBlock, ToolCallPart, Usage
 from .platform import InMessage
 from .provider import ProviderQuery, ProviderSpec
 from .scope import LOCAL, Origin, Principal, Scope
@@ -25,9 +25,9 @@ from .values import Value
 from .verdict import Continue, MessageVerdict, ModelVeto, ToolRewrite, Verdict
 
 PROJECT = "hermes"
-Answer = TypeVar("Answer")
-MaybeAwaitable = Answer | Awaitable[Answer]
-Function = TypeVar("Function", bound=Callable[..., Any])
+_Answer = TypeVar("_Answer")
+MaybeAwaitable: TypeAlias = _Answer | Awaitable[_Answer]
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _spec = pluggy.HookspecMarker(PROJECT)
 _impl = pluggy.HookimplMarker(PROJECT)
@@ -42,7 +42,7 @@ class HookOptions(Value, kw_only=True):
 
 
 def hookimpl(
-    function: Function | None = None,
+    function: _Function | None = None,
     *,
     tryfirst: bool = False,
     trylast: bool = False,
@@ -52,7 +52,7 @@ def hookimpl(
 ) -> Any:
     """Marks a function as the implementation of the hook of its name, or of ``specname``."""
 
-    def mark(function: Function) -> Function:
+    def mark(function: _Function) -> _Function:
         setattr(function, HOOK_OPTIONS_ATTRIBUTE, HookOptions(deadline=deadline, tools=tuple(tools)))
         return _impl(function, tryfirst=tryfirst, trylast=trylast, specname=specname)
 
@@ -143,6 +143,7 @@ def resolve_provider(query: ProviderQuery) -> MaybeAwaitable[ProviderSpec | None
 
     Answer its `ProviderSpec`, or None. The first answer is taken. Failure: the turn fails.
     """
+    return None
 
 
 @_spec
@@ -262,6 +263,3 @@ def on_subagent_stop(subagent: SubagentInfo, outcome: str) -> MaybeAwaitable[Non
 @_spec
 def on_error(session: SessionInfo, error: ErrorInfo) -> MaybeAwaitable[None]:
     """A turn failed. Failure: go on."""
-
-
-__all__ = ["HookOptions", "TextPart", "hookimpl"]

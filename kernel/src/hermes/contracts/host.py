@@ -217,6 +217,7 @@ class PluginContext:
         scope: Scope,
         data_root: Path,
         clock: Clock,
+        log: logging.Logger | logging.LoggerAdapter[logging.Logger],
         spawn: Callable[[Coroutine[Any, Any, None], str], None],
         on_unload: Callable[[Callable[[], Any]], None],
         resolve: Callable[[str, str], Coroutine[Any, Any, Any]],
@@ -226,7 +227,7 @@ class PluginContext:
         self.scope = scope
         self.clock = clock
         self.call = call
-        self.log = logging.getLogger(f"hermes.plugin.{plugin}")
+        self.log = log
         self.state = PluginState(host, plugin)
         self.sessions = SessionReader(host)
         self.on_unload = on_unload
@@ -262,9 +263,7 @@ class PluginContext:
 
     async def call_tool(self, name: str, arguments: Mapping[str, Any]) -> ToolOutcome:
         """Calls a tool as the model would: judged by the same guards, in the session of ``call``."""
-        request = ToolRequest(
-            plugin=self.plugin, session_id=self._session(), name=name, arguments=dict(arguments)
-        )
+        request = ToolRequest(plugin=self.plugin, session_id=self._session(), name=name, arguments=dict(arguments))
         return await self._host.call_tool(request)
 
     async def ask(self, text: str, *, choices: Sequence[str] = (), default: str = "") -> QuestionAnswer:
@@ -301,9 +300,7 @@ class PluginContext:
     async def terminal(self) -> tuple[TerminalBackend, TerminalInfo]:
         """The terminal of the session of ``call``: its backend, and which of the backend's terminals it is."""
         assert self.call is not None, "ctx.terminal() serves tool calls"
-        query = TerminalQuery(
-            session_id=self.call.session_id, workspace=self.call.workspace, scope=self.call.scope
-        )
+        query = TerminalQuery(session_id=self.call.session_id, workspace=self.call.workspace, scope=self.call.scope)
         info = await self._host.terminal(query)
         return await self._resolve("terminal", info.backend), info
 

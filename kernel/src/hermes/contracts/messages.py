@@ -77,6 +77,8 @@ class Message(Value, kw_only=True):
     """0: a root."""
     created: float = 0.0
     """Seconds since the epoch."""
+    seq: int = 0
+    """The number of the event that announced it."""
     turn_id: str = ""
     principal: Principal | None = None
     origin: Origin | None = None

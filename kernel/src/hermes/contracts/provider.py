@@ -11,10 +11,23 @@ from .scope import Scope
 from .values import Value
 
 
-class ProviderSpec(Value, kw_only=True):
+class ModelInfo(Value, kw_only=True, forbid_unknown_fields=True):
+    """What is known of a model. Prices are in US dollars per million tokens; None: unknown."""
+
+    id: str
+    context_window: int = 0
+    """Tokens; 0: unknown."""
+    max_output: int = 0
+    input_usd: float | None = None
+    output_usd: float | None = None
+    cache_read_usd: float | None = None
+    cache_write_usd: float | None = None
+
+
+class ProviderSpec(Value, kw_only=True, forbid_unknown_fields=True):
     """A provider as data: in a manifest's ``provides.providers`` or the configuration's ``providers``."""
 
-    transport: str
+    transport: str = ""
     """The wire it speaks, such as ``chat_completions``; provided by some plugin."""
     base_url: str = ""
     base_url_env: str = ""
@@ -22,8 +35,8 @@ class ProviderSpec(Value, kw_only=True):
     key_env: str | list[str] = []
     """Variables to look for the key in, in order. Empty: it takes none."""
     headers: dict[str, str] = {}
-    models: list[str] = []
-    """Known ones, for suggestions; the first is the default."""
+    models: list[str | ModelInfo] = []
+    """Known ones; the first is the default."""
     priority: int = 100
     """Order of preference among the providers whose key is found; the lowest first."""
     carrier: Literal["http", "sdk"] = "http"
@@ -89,17 +102,6 @@ class ProviderQuery(Value, kw_only=True):
 
 class ModelsQuery(Value, kw_only=True):
     endpoint: Endpoint
-
-
-class ModelInfo(Value, kw_only=True):
-    id: str
-    context_window: int = 0
-    """Tokens; 0: unknown."""
-    max_output: int = 0
-    input_usd: float | None = None
-    """Per million tokens."""
-    output_usd: float | None = None
-    cache_read_usd: float | None = None
 
 
 class ModelList(Value, kw_only=True):

@@ -102,11 +102,11 @@ class ToolRegistry(Protocol):
         """Registers a function. Its schema comes from its signature, its description from its docstring."""
 
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 OPTIONS_ATTRIBUTE = "__hermes_tool__"
 
 
-def tool(name: str = "", **options: Any) -> Callable[[Function], Function]:
+def tool(name: str = "", **options: Any) -> Callable[[_Function], _Function]:
     """Marks a typed function with a docstring as a tool; ``options`` are the fields of `ToolOptions`.
 
     The first paragraph of the docstring is what the model reads; ``Annotated[str, "…"]`` describes an
@@ -117,7 +117,7 @@ def tool(name: str = "", **options: Any) -> Callable[[Function], Function]:
         raise TypeError("use @tool(), with parentheses")
     declared = ToolOptions(**options)
 
-    def mark(function: Function) -> Function:
+    def mark(function: _Function) -> _Function:
         setattr(function, OPTIONS_ATTRIBUTE, (name or function.__name__, declared))
         return function
 

@@ -23,6 +23,8 @@ class Verdict(Value, kw_only=True):
     reason: str = ""
     key: str = ""
     allow_with: str = ""
+    timeout: float = 0.0
+    """Seconds to wait for a person who is there; 0: as long as they are."""
 
 
 class ModelVeto(Value, kw_only=True):

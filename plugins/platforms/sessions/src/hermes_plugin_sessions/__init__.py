@@ -1,0 +1,1 @@
+"""The command ``hermes sessions``; see `commands`."""

@@ -1,0 +1,436 @@
+"""A conversation: messages in, events out. The one way by which every surface talks to the agent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any
+
+import msgspec
+
+from hermes.contracts.errors import HermesError
+from hermes.contracts.events import (
+    AnyEvent,
+    Event,
+    InputAnswered,
+    InputRequest,
+    InputRequested,
+    MessageQueued,
+    TurnFinished,
+    TurnSuspended,
+)
+from hermes.contracts.hookspecs import ApprovalDecision, SessionInfo
+from hermes.contracts.messages import FrozenPrompt, Message, Part, TextPart, text_of
+from hermes.contracts.scope import Origin, Principal, Scope
+from hermes.contracts.store import AnswerWrite, InboxMessage, Pending, RequestRecord, SessionRecord, SessionRef
+from hermes.contracts.tool import ToolCall
+from hermes.models.router import Target
+
+from .budget import TurnBudget
+from .calls import Asking, ToolPhase
+from .feed import Feed
+from .follow import follow
+from .journal import EventNumbers, Journal
+from .lease import session_lease
+from .ledger import Ledger
+from .prompt import freeze
+from .recovery import finished_results, given_answers, open_calls
+from .services import ConversationOptions, Services
+from .turn import Turn
+
+
+class Conversation:
+    """A session, live in this process. Nothing is stored before its first message."""
+
+    def __init__(self, services: Services, options: ConversationOptions, session_id: str, record: SessionRecord | None):
+        self.services = services
+        self._options = options
+        self._record = record
+        self.id = session_id
+        workspace = options.workspace or (record.workspace if record else "") or os.getcwd()
+        self.session = SessionInfo(
+            id=session_id,
+            scope=Scope(
+                home=str(services.home.path), workspace=workspace, user=options.principal.id, session=session_id
+            ),
+            surface=options.surface,
+            principal=options.principal,
+            origin=options.origin,
+            workspace=workspace,
+            provider=options.provider or (record.provider if record and not options.model else ""),
+            model=options.model or (record.model if record and not options.provider else ""),
+            parent_session=record.parent_session if record else "",
+        )
+        self.feed = Feed()
+        self.outcome = ""
+        self._holder = f"{os.getpid()}-{services.new_id()}"
+        self._ledger = Ledger(services.store, session_id, self._holder, record)
+        self._numbers = EventNumbers(services.clock, record.updated if record else 0.0)
+        self._task: asyncio.Task[None] | None = None
+        self._turn: Turn | None = None
+        self._waiting: dict[str, asyncio.Future[str]] = {}
+        self._settled = asyncio.Event()
+        self._started = False
+        self._closed = False
+
+    @property
+    def running(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    async def send(
+        self,
+        content: str | Sequence[Part],
+        *,
+        principal: Principal | None = None,
+        origin: Origin | None = None,
+        steer: bool = False,
+    ) -> AsyncIterator[AnyEvent]:
+        """Stores a message and runs a turn on it; the events go up to its `TurnFinished` or `TurnSuspended`.
+
+        While a turn is running, here or in another process, the message is queued behind it, or given to it
+        between two steps (``steer``). Leaving the iterator does not stop the turn; `interrupt` does.
+
+        Raises:
+            HermesError: the turn could not be started: no provider, no store, ….
+        """
+        parts = (TextPart(content),) if isinstance(content, str) else tuple(content)
+        message = Message(role="user", parts=parts, principal=principal or self._options.principal, origin=origin)
+        watcher = self.feed.watch()
+        try:
+            if self.running:
+                await self._queue(message, steer)
+            else:
+                self._launch(self._drive([message]))
+            async for event in watcher:
+                yield event
+                if isinstance(event, TurnFinished | TurnSuspended):
+                    break
+        finally:
+            watcher.close()
+        await self._settled.wait()
+
+    async def resume(self) -> AsyncIterator[AnyEvent]:
+        """Goes on where the session stopped: a suspended turn whose answers are there, or an unanswered message."""
+        watcher = self.feed.watch()
+        try:
+            if not self.running:
+                self._launch(self._drive([]))
+            async for event in watcher:
+                yield event
+                if isinstance(event, TurnFinished | TurnSuspended):
+                    break
+        finally:
+            watcher.close()
+        await self._settled.wait()
+
+    async def answer(self, request_id: str, value: str, *, by: Principal | None = None) -> bool:
+        """Answers what a turn waits for. False: somebody did before, or it waits no more.
+
+        A suspended turn goes on as soon as all its requests are answered; watch it with `feed` or ``App.events``.
+
+        Raises:
+            HermesError: the answer is none of the choices, or ``by`` may not give it.
+        """
+        by = by or self._options.principal
+        pending = await self.services.store.pending(SessionRef(session_id=self.id))
+        record = next((found for found in pending.requests if found.request.id == request_id), None)
+        if record is None or record.status != "open":
+            return False
+        request = record.request
+        asker = self._record.principal.id if self._record else self._options.principal.id
+        if by.id not in (request.entitled or (asker,)):
+            raise HermesError(f"{by.name or by.id} may not answer this.", hint="Only those it was asked of may.")
+        if request.choices and request.kind == "approval" and value not in request.choices:
+            raise HermesError(f"{value!r} is none of: {', '.join(request.choices)}.")
+        result = await self.services.store.answer(
+            AnswerWrite(session_id=self.id, request_id=request_id, answer=value, by=by.id)
+        )
+        if not result.accepted:
+            return False
+        if request.kind == "approval":
+            decision = ApprovalDecision(answer=value, by=by, session_id=self.id)
+            await self.services.plugins.hooks.on_approval(request, decision)
+        waiting = self._waiting.pop(request_id, None)
+        if waiting is not None and not waiting.done():
+            await self._publish(self._stamped(InputAnswered(request_id=request_id, answer=value, by=by)))
+            waiting.set_result(value)
+        elif not self.running and all(
+            other.status == "answered" or other.request.id == request_id for other in pending.requests
+        ):
+            self._launch(self._drive([]))
+        return True
+
+    def interrupt(self) -> None:
+        """Stops the running turn; what came so far is kept."""
+        if self._turn is not None:
+            self._turn.interrupt()
+
+    @property
+    def asking(self) -> Asking:
+        return self._options.asking
+
+    def steer(self, message: InboxMessage) -> bool:
+        """Gives a message to the running turn, between two of its steps. False: none is running."""
+        if self._turn is None:
+            return False
+        self._turn.steer(
+            Message(role="user", parts=(TextPart(message.text),), principal=message.principal, origin=message.origin)
+        )
+        return True
+
+    async def show(self, event: Event) -> None:
+        """Tells the watchers of something that happens while a tool runs."""
+        await self._publish(self._stamped(event))
+
+    async def put_question(self, event: InputRequested) -> str:
+        """A tool's question to the person who is there; waits for the answer."""
+        record = RequestRecord(turn_id=self._turn.id if self._turn else "", request=event.request)
+        announce = self._journal(record.turn_id).write(requests=(record,), events=[event])
+        answer = await self._wait(event.request, 0.0, announce)
+        assert answer is not None, "without a deadline there is an answer"
+        return answer
+
+    async def choose_model(self, model: str) -> Target:
+        """Another model, from the next turn on.
+
+        Raises:
+            ConfigError: there is none of that name, or no key for it.
+        """
+        provider, name = self.services.router.split(model)
+        target = await self.services.router.target(self.session.scope, provider=provider, model=name)
+        self.session = msgspec.structs.replace(self.session, provider=target.provider, model=target.model)
+        return target
+
+    async def prompt(self) -> FrozenPrompt:
+        """The head of this session's prompt: as stored, or as it will be."""
+        await self._start()
+        await self._ledger.load()
+        if self._ledger.prompt is None:
+            options, services = self._options, self.services
+            self._ledger.prompt = freeze(
+                self.session,
+                home=services.home,
+                tools=services.registry.choose(options.toolsets or services.settings.toolsets),
+                extra=await services.plugins.hooks.system_blocks(self.session),
+                system=options.system,
+                now=services.clock.now(),
+                project_context=services.settings.agent.project_context,
+            )
+        return self._ledger.prompt
+
+    async def close(self) -> None:
+        """Ends the running turn, if any, and tells the plugins that the session ended."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._task is not None and self.running:
+            self.interrupt()
+            await asyncio.wait([self._task])
+        if self._started:
+            await self.services.plugins.hooks.on_session_end(self.session, self.outcome)
+
+    def _launch(self, work: Coroutine[Any, Any, None]) -> None:
+        self._settled.clear()
+        self._task = asyncio.create_task(work)
+        self._task.add_done_callback(lambda task: self._settled.set())
+
+    async def _drive(self, messages: list[Message]) -> None:
+        """Runs turns until there is nothing left to run."""
+        try:
+            await self._start()
+            if self._record is None:
+                self._record = await self._ledger.create(self.session, self.services.clock.now())
+            if not await self._run_leased(messages):
+                await follow(self, messages)
+        except BaseException as error:
+            self.feed.fail(error)
+            if not isinstance(error, Exception):
+                raise
+
+    async def _run_leased(self, messages: list[Message], *, queued_only: bool = False) -> bool:
+        """False: another process is working on the session, or nothing is queued where only that is wanted."""
+        async with session_lease(self.services.store, self.id, self._holder, self.services.log) as granted:
+            if not granted:
+                return False
+            await self._ledger.load()
+            messages = [*await self._ledger.drain(), *messages]
+            if queued_only and not messages:
+                return False
+            await self._run_turns(messages)
+            return True
+
+    async def take_over(self) -> bool:
+        """Runs what is queued, if nobody works on the session any more."""
+        return await self._run_leased([], queued_only=True)
+
+    async def _start(self) -> None:
+        """Once: the plugins with hooks are activated and told of the session."""
+        if not self._started:
+            self._started = True
+            await self.services.plugins.start()
+            self.services.registry.refresh()
+            await self.services.plugins.hooks.on_session_start(self.session)
+
+    async def _run_turns(self, messages: list[Message]) -> None:
+        ledger = self._ledger
+        pending = await self.services.store.pending(SessionRef(session_id=self.id))
+        if not messages:
+            await self._continue(pending)
+        elif open_calls(ledger.history) or (pending.turn is not None and pending.turn.status != "finished"):
+            await ledger.clear_away(pending, self._journal(pending.turn.id if pending.turn else ""))
+        while messages:
+            turn = await self._make_turn(self.services.new_id(), Pending())
+            duplicate = await turn.begin(messages, store_prompt=not ledger.prompt_stored)
+            if duplicate:
+                raise HermesError(f"This message is in the session already, as message {duplicate}.")
+            ledger.prompt_stored = True
+            await self._run(turn, turn.run())
+            messages = [] if turn.suspended else await ledger.drain()
+            if messages:
+                self._settled.set()
+
+    async def _continue(self, pending: Pending) -> None:
+        """Goes on with a suspended turn, or answers a message that was left without one."""
+        record, history = pending.turn, self._ledger.history
+        if record is not None and record.status == "suspended":
+            turn = await self._make_turn(record.id, pending)
+            await self._run(turn, turn.resume(record.message_id))
+            return
+        if open_calls(history):
+            await self._ledger.clear_away(pending, self._journal(record.id if record else ""))
+        if not history or (history[-1].role == "assistant" and history[-1].finish not in ("interrupted", "broken")):
+            raise HermesError("There is nothing to go on with: the last message was answered.")
+        asked = next((found.id for found in reversed(history) if found.role == "user"), 0)
+        turn = await self._make_turn(self.services.new_id(), Pending())
+        await self._run(turn, turn.resume(asked))
+
+    async def _run(self, turn: Turn, work: Coroutine[Any, Any, None]) -> None:
+        self._turn = turn
+        try:
+            await work
+        finally:
+            self._turn = None
+            self.outcome = turn.outcome
+            self._ledger.settle()
+            await self.services.after_turn(self.id)
+
+    async def _queue(self, message: Message, steer: bool) -> None:
+        """Behind the turn that this process is running, or between two of its steps."""
+        if steer and self._turn is not None:
+            self._turn.steer(message)
+        else:
+            await self.services.store.enqueue(self.inbox_message(message, steer=False))
+        await self._publish(self._stamped(MessageQueued(text=text_of(message.parts), steer=steer)))
+
+    def inbox_message(self, message: Message, *, steer: bool) -> InboxMessage:
+        return InboxMessage(
+            session_id=self.id,
+            text=text_of(message.parts),
+            principal=message.principal or self._options.principal,
+            origin=message.origin,
+            steer=steer,
+            at=self.services.clock.now(),
+        )
+
+    async def _wait(
+        self, request: InputRequest, seconds: float, announce: Coroutine[Any, Any, Any]
+    ) -> str | None:
+        """The answer of a person who is there; None if none came in time (0: as long as it takes)."""
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._waiting[request.id] = answer
+        try:
+            await announce
+            async with asyncio.timeout(seconds or None):
+                return await answer
+        except TimeoutError:
+            return None
+        finally:
+            self._waiting.pop(request.id, None)
+
+    async def _make_turn(self, turn_id: str, pending: Pending) -> Turn:
+        services, options = self.services, self._options
+        prompt = await self.prompt()
+        target = await services.router.target(
+            self.session.scope, provider=self.session.provider, model=self.session.model
+        )
+        await self._ledger.note_model(target)
+        hooks = services.plugins.hooks.for_turn()
+        journal = self._journal(turn_id)
+        settings = services.settings
+        tools = ToolPhase(
+            runner=services.runner,
+            registry=services.registry,
+            hooks=hooks,
+            journal=journal,
+            template=ToolCall(
+                id="",
+                name="",
+                arguments={},
+                session_id=self.id,
+                turn_id=turn_id,
+                workspace=self.session.workspace,
+                surface=self.session.surface,
+                scope=self.session.scope,
+                principal=options.principal,
+                origin=options.origin,
+            ),
+            offered=[tool.name for tool in prompt.tools],
+            asking=options.asking,
+            wait=self._wait,
+            parallel=settings.agent.parallel_tools,
+            clock=services.clock,
+            answers=given_answers(pending),
+            results=finished_results(pending),
+        )
+        return Turn(
+            id=turn_id,
+            session=self.session,
+            principal=options.principal,
+            history=self._ledger.history,
+            prompt=prompt,
+            target=target,
+            fallbacks=await services.router.fallbacks(self.session.scope),
+            router=services.router,
+            hooks=hooks,
+            journal=journal,
+            tools=tools,
+            budget=TurnBudget(options.max_turns or settings.agent.max_turns),
+            engine=services.engine,
+            options=self._model_options(),
+            clock=services.clock,
+            log=services.log,
+        )
+
+    def _model_options(self) -> dict[str, Any]:
+        model = self.services.settings.model
+        return {
+            "response_format": self._options.response_format,
+            "max_tokens": model.max_tokens,
+            "temperature": model.temperature,
+            "reasoning_effort": model.reasoning_effort,
+            "extra": {},
+        }
+
+    def _journal(self, turn_id: str) -> Journal:
+        return Journal(
+            self.services.store,
+            self._publish,
+            self._numbers,
+            self.services.clock,
+            session_id=self.id,
+            turn_id=turn_id,
+            holder=self._holder,
+        )
+
+    async def _publish(self, event: AnyEvent) -> None:
+        self.feed.publish(event)
+        hooks = self.services.plugins.hooks
+        if hooks.watches_events:
+            await hooks.on_event(event)
+
+    def _stamped(self, event: Any) -> AnyEvent:
+        stamped: AnyEvent = msgspec.structs.replace(
+            event, session_id=self.id, seq=self._numbers.next(), at=self.services.clock.now()
+        )
+        return stamped

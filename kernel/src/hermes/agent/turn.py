@@ -1,0 +1,359 @@
+"""One turn: from a message to the end of the answer, as a stream of events."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from hermes.contracts.errors import (
+    BudgetExceeded,
+    ErrorInfo,
+    HermesError,
+    LeaseLost,
+    PolicyDenied,
+    ProviderError,
+)
+from hermes.contracts.events import MessageReplaced, TurnFinished, TurnStarted, TurnSuspended
+from hermes.contracts.hookspecs import SessionInfo, TurnAnswer, TurnInfo
+from hermes.contracts.host import Clock
+from hermes.contracts.memory import ContextEngine, FitRequest
+from hermes.contracts.messages import FrozenPrompt, Message, TextPart, ToolCallPart, text_of
+from hermes.contracts.provider import ModelRequest
+from hermes.contracts.scope import Principal
+from hermes.contracts.store import Amendment, CallRecord, TurnRecord, UsageRow
+from hermes.models.router import ModelAsk, Router, Target
+from hermes.plugins.hooks import Hooks
+
+from .budget import TurnBudget
+from .calls import ToolPhase
+from .journal import Journal
+
+Answer = TypeVar("Answer")
+MAX_CONTINUES = 3
+
+
+class Interrupted(Exception):
+    """The user stopped the turn."""
+
+
+class Turn:
+    """Runs one turn of a conversation. ``history`` is the conversation's, and grows as messages are stored."""
+
+    def __init__(
+        self,
+        *,
+        id: str,  # noqa: A002 (the field's name everywhere else)
+        session: SessionInfo,
+        principal: Principal,
+        history: list[Message],
+        prompt: FrozenPrompt,
+        target: Target,
+        fallbacks: list[Target],
+        router: Router,
+        hooks: Hooks,
+        journal: Journal,
+        tools: ToolPhase,
+        budget: TurnBudget,
+        engine: ContextEngine | None,
+        options: dict[str, Any],
+        clock: Clock,
+        log: logging.Logger,
+    ) -> None:
+        self.id = id
+        self.outcome = ""
+        self.suspended = False
+        self._session = session
+        self._principal = principal
+        self._history = history
+        self._prompt = prompt
+        self._target = target
+        self._fallbacks = fallbacks
+        self._router = router
+        self._hooks = hooks
+        self._journal = journal
+        self._tools = tools
+        self._budget = budget
+        self._engine = engine
+        self._options = options
+        self._clock = clock
+        self._log = log
+        self._operation: asyncio.Task[Any] | None = None
+        self._interrupted = False
+        self._steered: list[Message] = []
+        self._continues = 0
+        self._started = clock.now()
+        self._message_id = 0
+
+    def interrupt(self) -> None:
+        self._interrupted = True
+        if self._operation is not None:
+            self._operation.cancel()
+
+    def steer(self, message: Message) -> None:
+        """Given to the model between two steps."""
+        self._steered.append(message)
+
+    async def begin(self, messages: Sequence[Message], *, store_prompt: bool) -> int:
+        """Stores the user's messages: from here on they are acknowledged.
+
+        Returns the id of the message that already has this idempotency key, where there is one; then the turn
+        is not to be run.
+        """
+        committed, stored = await self._journal.write(
+            messages=messages,
+            events=[TurnStarted()],
+            turn=TurnRecord(id=self.id, status="running", started=self._started),
+            prompt=self._prompt if store_prompt else None,
+        )
+        if committed.duplicate:
+            return committed.duplicate
+        self._history.extend(stored)
+        self._message_id = stored[-1].id
+        return 0
+
+    async def run(self) -> None:
+        """To the end of the turn, whatever happens on the way."""
+        await self._bounded(self._run_new())
+
+    async def resume(self, message_id: int) -> None:
+        """Goes on with a turn that waited: its calls first, then the model."""
+        self._message_id = message_id
+        await self._bounded(self._run_on())
+
+    async def _bounded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Interrupted:
+            await self._finish("interrupted")
+        except LeaseLost:
+            raise
+        except BudgetExceeded as error:
+            await self._finish("over_budget", error)
+        except PolicyDenied as error:
+            await self._finish("denied", error)
+        except HermesError as error:
+            await self._finish("failed", error)
+        except Exception as error:
+            self._log.exception("the turn %s failed", self.id)
+            await self._finish("failed", error)
+
+    async def _run_new(self) -> None:
+        await self._add_context()
+        await self._loop()
+
+    async def _run_on(self) -> None:
+        last = self._history[-1]
+        waiting = last.role == "assistant" and any(isinstance(part, ToolCallPart) for part in last.parts)
+        if waiting and not await self._run_tools(last):
+            return
+        await self._loop()
+
+    async def _loop(self) -> None:
+        while True:
+            await self._take_steering()
+            self._budget.check()
+            answer = await self._ask_model()
+            if any(isinstance(part, ToolCallPart) for part in answer.parts):
+                if not await self._run_tools(answer):
+                    return
+            elif not self._steered and not await self._goes_on():
+                await self._finish_well(answer)
+                return
+
+    async def _add_context(self) -> None:
+        found = await self._hooks.pre_llm_call(self._info())
+        if not found:
+            return
+        amendments = tuple(
+            Amendment(message_id=self._message_id, kind="context", parts=(TextPart(text),), plugin=plugin)
+            for plugin, text in found
+        )
+        await self._journal.write(amendments=amendments)
+        last = self._history[-1]
+        added = tuple(part for amendment in amendments for part in amendment.parts)
+        self._history[-1] = msgspec.structs.replace(last, parts=last.parts + added)
+
+    async def _take_steering(self) -> None:
+        if self._interrupted:
+            raise Interrupted
+        if self._steered:
+            steered, self._steered = self._steered, []
+            _, stored = await self._journal.write(messages=steered)
+            self._history.extend(stored)
+
+    async def _ask_model(self) -> Message:
+        ask = self._router.ask(self._target, self._fallbacks, await self._request(), self._hooks)
+        try:
+            await self._interruptible(self._stream(ask))
+        except Interrupted:
+            await self._store_answer(ask, finish="interrupted", with_calls=False)
+            raise
+        except ProviderError:
+            await self._store_answer(ask, finish="broken", with_calls=False)
+            raise
+        finished = ask.answer.finished
+        return await self._store_answer(ask, finish=finished.reason if finished else "stop", with_calls=True)
+
+    async def _stream(self, ask: ModelAsk) -> None:
+        async for event in ask.events():
+            await self._journal.tell(event)
+
+    async def _store_answer(self, ask: ModelAsk, *, finish: str, with_calls: bool) -> Message:
+        """One write: the answer, what it cost, what it intends. A partial one without a word leaves no message."""
+        rows = []
+        for spent in ask.spent:
+            self._budget.add(spent.usage, spent.cost_usd)
+            rows.append(
+                UsageRow(
+                    turn_id=self.id,
+                    at=self._clock.now(),
+                    provider=spent.target.provider,
+                    model=spent.target.model,
+                    principal=self._principal.id,
+                    usage=spent.usage,
+                    cost_usd=spent.cost_usd,
+                )
+            )
+        self._target = ask.target
+        parts = ask.answer.parts(with_calls=with_calls)
+        message = Message(
+            role="assistant", parts=parts, provider_state=tuple(ask.answer.state) if with_calls else (), finish=finish
+        )
+        if not with_calls and not text_of(parts):
+            await self._journal.write(usage=tuple(rows))
+            return message
+        calls = tuple(
+            CallRecord(
+                turn_id=self.id, call_id=part.id, name=part.name, state="intended", effects=self._tools.effects(part)
+            )
+            for part in parts
+            if isinstance(part, ToolCallPart)
+        )
+        _, (stored,) = await self._journal.write(messages=[message], usage=tuple(rows), calls=calls)
+        self._history.append(stored)
+        return stored
+
+    async def _request(self) -> ModelRequest:
+        messages = tuple(self._history)
+        if self._engine is not None:
+            fitted = await self._engine.fit(
+                FitRequest(session_id=self._session.id, messages=messages, window=self._target.window)
+            )
+            messages = fitted.messages
+        return ModelRequest(
+            id=f"{self.id}-{self._budget.calls + 1}",
+            session_id=self._session.id,
+            turn_id=self.id,
+            endpoint=self._target.endpoint,
+            model=self._target.model,
+            system=self._prompt.system,
+            messages=messages,
+            tools=self._prompt.tools,
+            **self._options,
+        )
+
+    async def _run_tools(self, answer: Message) -> bool:
+        """False: the turn is suspended."""
+        requests = await self._tools.run(answer, self._history, self._interruptible)
+        if not requests:
+            return True
+        self.suspended = True
+        await self._journal.write(
+            events=[TurnSuspended(requests=tuple(requests))],
+            turn=TurnRecord(
+                id=self.id,
+                status="suspended",
+                started=self._started,
+                message_id=self._message_id,
+                model_calls=self._budget.calls,
+            ),
+        )
+        return False
+
+    async def _goes_on(self) -> bool:
+        """Whether a plugin keeps the turn going."""
+        if self._continues >= MAX_CONTINUES:
+            return False
+        more = await self._hooks.on_turn_end(self._info())
+        if more is None:
+            return False
+        self._continues += 1
+        _, stored = await self._journal.write(messages=[Message(role="user", parts=(TextPart(more.message),))])
+        self._history.extend(stored)
+        return True
+
+    async def _finish_well(self, answer: Message) -> None:
+        text = text_of(answer.parts)
+        outcome = "denied" if self._tools.ended_denied else "done"
+        given = TurnAnswer(message_id=answer.id, text=text, outcome=outcome, usage=self._budget.usage)
+        replaced = await self._hooks.post_llm_call(self._info(), given)
+        if replaced is not None:
+            plugin, text = replaced
+            amendment = Amendment(message_id=answer.id, kind="replacement", parts=(TextPart(text),), plugin=plugin)
+            await self._journal.write(
+                amendments=(amendment,), events=[MessageReplaced(message_id=answer.id, text=text, plugin=plugin)]
+            )
+            others = tuple(part for part in answer.parts if not isinstance(part, TextPart))
+            self._history[-1] = msgspec.structs.replace(answer, parts=(*others, TextPart(text)))
+        denied = PolicyDenied(self._tools.denial) if outcome == "denied" else None
+        await self._finish(outcome, denied, text)
+
+    async def _finish(self, outcome: str, error: BaseException | None = None, text: str = "") -> None:
+        self.outcome = outcome
+        info = ErrorInfo.of(error) if error is not None else None
+        if info is not None and outcome == "failed":
+            await self._hooks.on_error(self._session, info)
+        await self._journal.write(
+            events=[
+                TurnFinished(
+                    outcome=outcome,
+                    text=text,
+                    usage=self._budget.usage,
+                    cost_usd=self._budget.cost_usd,
+                    api_calls=self._budget.calls,
+                    provider=self._target.provider,
+                    model=self._target.model,
+                    error=info,
+                )
+            ],
+            turn=TurnRecord(
+                id=self.id,
+                status="finished",
+                started=self._started,
+                message_id=self._message_id,
+                outcome=outcome,
+                error=info,
+                model_calls=self._budget.calls,
+            ),
+        )
+
+    async def _interruptible(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        """Runs ``work`` so that `interrupt` ends it, and nothing else."""
+        if self._interrupted:
+            work.close()
+            raise Interrupted
+        operation: asyncio.Task[Answer] = asyncio.ensure_future(work)
+        self._operation = operation
+        try:
+            return await operation
+        except asyncio.CancelledError:
+            if self._interrupted:
+                raise Interrupted from None
+            raise
+        finally:
+            self._operation = None
+
+    def _info(self) -> TurnInfo:
+        message = next((found for found in reversed(self._history) if found.id == self._message_id), None)
+        return TurnInfo(
+            id=self.id,
+            session=self._session,
+            message_id=self._message_id,
+            text=text_of(message.parts) if message else "",
+            model_calls=self._budget.calls,
+            tool_calls=self._tools.count,
+        )

@@ -1,0 +1,321 @@
+"""The composition root: every surface starts an agent through an `App`, and there is nothing beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hermes.agent.conversation import Conversation
+from hermes.agent.follow import POLL, stored_events
+from hermes.agent.host import KernelHost
+from hermes.agent.services import ConversationOptions, Services
+from hermes.config.home import Home, find_home, host_environment
+from hermes.config.load import environment_layer, merge, parse_settings, split_sections
+from hermes.config.secrets import SecretLayers
+from hermes.config.sections import plugin_sections
+from hermes.contracts.errors import StoreError
+from hermes.contracts.events import AnyEvent, TurnFinished, TurnSuspended
+from hermes.contracts.host import Clock, PluginContext
+from hermes.contracts.provider import ProviderSpec
+from hermes.contracts.scope import Scope
+from hermes.contracts.service import SecretQuery
+from hermes.contracts.store import HistoryQuery, SessionQuery, SessionRef, SessionStore
+from hermes.contracts.values import Done
+from hermes.logs.redact import Redactor
+from hermes.logs.setup import set_up_logs
+from hermes.models.router import Router
+from hermes.plugins.index import load_index, switched
+from hermes.plugins.manager import PluginManager
+from hermes.tools.registry import ToolRegistry
+from hermes.tools.runner import ToolRunner
+
+Notify = Callable[[str], None]
+
+
+class App:
+    """One home, its settings, its plugins and its sessions.
+
+    Args:
+        home: the folder; None: as the environment says.
+        plugins: objects or modules that are plugins, beside the installed ones.
+        overrides: settings over all others, as ``config.yaml`` has them.
+        environ: in place of the process's environment.
+        workspace: the folder that conversations work in; its project's settings count if it is trusted.
+        in_memory: sessions are thrown away at the end.
+        notify: told what a person should know about plugins; the log has it in any case.
+
+    Raises:
+        ConfigError: the home or its settings cannot be used.
+    """
+
+    def __init__(
+        self,
+        home: str | Path | None = None,
+        *,
+        profile: str = "",
+        plugins: Iterable[Any] = (),
+        overrides: Mapping[str, Any] | None = None,
+        environ: Mapping[str, str] | None = None,
+        workspace: str = "",
+        ignore_user_config: bool = False,
+        in_memory: bool = False,
+        clock: Clock | None = None,
+        jitter: Callable[[], float] = random.random,
+        notify: Notify = lambda text: None,
+    ) -> None:
+        self.environ = dict(host_environment() if environ is None else environ)
+        self.home = Home(Path(home).absolute()) if home is not None else find_home(self.environ, profile)
+        self.home.make()
+        self.clock = clock or Clock()
+        self.workspace = workspace or os.getcwd()
+        self.index = load_index(self.home, self.workspace, ignore_config=ignore_user_config)
+        tree = merge(merge(self.index.settings, environment_layer(self.environ)), overrides or {})
+        own, rest = split_sections(tree)
+        self.settings = parse_settings(own, self.home.config_file)
+        indexed = [switched(plugin, tree.get("plugins")) for plugin in self.index.plugins]
+        manifests = [plugin.manifest for plugin in indexed]
+        self.sections = plugin_sections(
+            rest,
+            self.settings.plugins.entries,
+            [(manifest.name, manifest.config) for manifest in manifests],
+            self.home.config_file,
+        )
+        self._secrets = SecretLayers.of(self.environ, self.home.env_file)
+        patterns = [pattern for manifest in manifests for pattern in manifest.secret_patterns]
+        self.redact = self._redaction(patterns)
+        self.log = set_up_logs(
+            self.home.logs,
+            level=self.settings.logging.level,
+            max_size_mb=self.settings.logging.max_size_mb,
+            backup_count=self.settings.logging.backup_count,
+            redact=self.redact,
+        )
+        self._in_memory = in_memory
+        self._store: SessionStore | None = None
+        self._conversations: dict[str, Conversation] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._unloaders: list[Callable[[], Any]] = []
+        self._contexts: dict[str, PluginContext] = {}
+        self._host = KernelHost(
+            store=lambda: self.store,
+            section=lambda plugin: self.sections.get(plugin, {}),
+            find_secret=self.find_secret,
+            conversation=self._conversations.get,
+            backend=self._backend,
+        )
+        self.plugins = PluginManager(indexed, make_context=self._context, notify=notify, log=self.log)
+        for plugin in plugins:
+            self.plugins.give(plugin)
+        self.registry = ToolRegistry(self.plugins, notify)
+        runner = ToolRunner(
+            self.registry,
+            context_of=self._context,
+            redact=self.redact,
+            results=self.home.tool_results,
+            clock=self.clock,
+            log=self.log,
+        )
+        self._host.plugins, self._host.registry, self._host.runner = self.plugins, self.registry, runner
+        self._runner = runner
+        self.router = Router(
+            self.settings, self._provider_specs(), self.plugins, self.find_secret, clock=self.clock, jitter=jitter
+        )
+
+    def _redaction(self, patterns: list[str]) -> Callable[[str], str]:
+        if not self.settings.security.redact_secrets:
+            return lambda text: text
+        return Redactor(patterns, self._secrets.values()).redact
+
+    def _provider_specs(self) -> dict[str, ProviderSpec]:
+        specs: dict[str, ProviderSpec] = {}
+        for manifest in self.plugins.manifests():
+            specs.update(manifest.providers)
+        return specs
+
+    async def __aenter__(self) -> App:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    @property
+    def store(self) -> SessionStore:
+        """The session store; opened with its first use.
+
+        Raises:
+            StoreError: it cannot be opened, or is another program's.
+        """
+        if self._store is None:
+            from hermes.sessions.sqlite import open_store
+
+            self._store = open_store(None if self._in_memory else self.home.path)
+        return self._store
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(home=str(self.home.path), workspace=self.workspace)
+
+    async def find_secret(self, name: str, scope: Scope) -> tuple[str, str]:
+        """A secret and where it was found: the environment, ``.env``, then the plugins' sources. Blank: unset."""
+        value, source = self._secrets.get(name)
+        if value:
+            return value, source
+        for provided in self.plugins.names("secret_source"):
+            secret_source = await self.plugins.provided("secret_source", provided)
+            found = await secret_source.get(SecretQuery(names=(name,), scope=scope))
+            if value := found.values.get(name, "").strip():
+                return value, f"{provided}:{name}"
+        return "", ""
+
+    async def conversation(self, session_id: str = "", **options: Any) -> Conversation:
+        """A new session, or a stored one by its id or the beginning of it. ``options``: `ConversationOptions`.
+
+        Raises:
+            SessionNotFound: there is none of that id.
+        """
+        record = await self.store.get(SessionRef(session_id=session_id)) if session_id else None
+        chosen = ConversationOptions(**{"workspace": "" if record else self.workspace, **options})
+        services = Services(
+            home=self.home,
+            settings=self.settings,
+            store=self.store,
+            plugins=self.plugins,
+            router=self.router,
+            registry=self.registry,
+            runner=self._runner,
+            clock=self.clock,
+            new_id=lambda: secrets.token_hex(6),
+            log=self.log,
+            engine=await self._engine(),
+            after_turn=self._write_transcript,
+        )
+        conversation = Conversation(services, chosen, record.id if record else self._session_id(), record)
+        self._conversations[conversation.id] = conversation
+        return conversation
+
+    def _session_id(self) -> str:
+        return time.strftime("%Y%m%d_%H%M%S", time.localtime(self.clock.now())) + f"_{secrets.token_hex(3)}"
+
+    async def latest_session(self) -> str:
+        """The id of the session that was used last; blank if there is none."""
+        found = await self.store.find(SessionQuery(limit=1))
+        return found.sessions[0].id if found.sessions else ""
+
+    async def events(self, session_id: str, *, after: int = 0, follow: bool = False) -> AsyncIterator[AnyEvent]:
+        """What happened in a session, from a number on, from whichever process; with ``follow``, up to the end
+        of the turn that is running or comes next.
+        """
+        live = self._conversations.get(session_id)
+        kept = list(live.feed.kept()) if live else []
+        start = kept[0].seq if kept else None
+        ended = False
+        for event in await stored_events(self.store, session_id, after):
+            if start is not None and event.seq >= start:
+                break
+            after, ended = event.seq, isinstance(event, TurnFinished | TurnSuspended)
+            yield event
+        if live is None:
+            while follow and not ended:
+                for event in await stored_events(self.store, session_id, after):
+                    after, ended = event.seq, isinstance(event, TurnFinished | TurnSuspended)
+                    yield event
+                await asyncio.sleep(POLL)
+            return
+        watcher = live.feed.watch(after)
+        try:
+            newest = kept[-1].seq if kept else 0
+            if not follow and newest <= after:
+                return
+            async for event in watcher:
+                yield event
+                if not follow and event.seq >= newest:
+                    return
+                if follow and isinstance(event, TurnFinished | TurnSuspended) and not live.running:
+                    return
+        finally:
+            watcher.close()
+
+    async def _engine(self) -> Any:
+        names = self.plugins.names("context_engine")
+        return await self.plugins.provided("context_engine", names[0]) if names else None
+
+    def _backend(self) -> str:
+        """The terminal backend that the settings choose, or the only one."""
+        chosen = [values["backend"] for values in self.sections.values() if values.get("backend")]
+        names = self.plugins.names("terminal")
+        return str(chosen[0]) if chosen else names[0] if names else "local"
+
+    async def _write_transcript(self, session_id: str) -> None:
+        """A transcript that cannot be written is reported; the session itself is in the store."""
+        if self._in_memory or not self.settings.sessions.transcripts:
+            return
+        from hermes.sessions.transcript import write_transcript
+
+        record = await self.store.get(SessionRef(session_id=session_id))
+        history = await self.store.history(HistoryQuery(session_id=session_id))
+        try:
+            write_transcript(self.home.sessions, record, history.messages, redact=self.redact)
+        except OSError as error:
+            self.log.error("the transcript of %s could not be written: %s", session_id, error)
+
+    def _context(self, plugin: str) -> PluginContext:
+        context = self._contexts.get(plugin)
+        if context is None:
+            context = self._contexts[plugin] = PluginContext(
+                self._host,
+                plugin,
+                scope=self.scope,
+                data_root=self.home.plugin_data,
+                clock=self.clock,
+                log=logging.LoggerAdapter(self.log, {"plugin": plugin}),
+                spawn=self._spawn,
+                on_unload=self._unloaders.append,
+                resolve=self.plugins.provided,
+            )
+        return context
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        async def supervised() -> None:
+            try:
+                await work
+            except Exception:
+                self.log.exception("the background task %s failed", name)
+
+        task = asyncio.create_task(supervised(), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Ends what runs, tells the plugins, closes terminals and the store."""
+        for conversation in list(self._conversations.values()):
+            await conversation.close()
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._host.close_terminals()
+        for unload in reversed(self._unloaders):
+            try:
+                answer = unload()
+                if asyncio.iscoroutine(answer):
+                    await answer
+            except Exception:
+                self.log.exception("a plugin failed in its on_unload")
+        for transport in self.plugins.made("transport"):
+            if close := getattr(transport, "close", None):
+                await close()
+        if self._store is not None:
+            try:
+                await self._store.close(Done())
+            except StoreError as error:
+                self.log.error("the store was not closed well: %s", error)
+            self._store = None
+        for handler in self.log.handlers:
+            handler.close()

@@ -1,0 +1,162 @@
+"""The tree of commands: the kernel's, and those that plugins declare. Nothing is imported to list them."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import click
+
+from hermes.config.home import Home, find_home, host_environment
+from hermes.contracts.errors import ConfigError
+from hermes.plugins.index import Index, load_index
+from hermes.plugins.manifest import OptionEntry
+
+from .output import Output
+
+
+class Lazy(NamedTuple):
+    """A command that is imported when it is invoked. ``target``: ``module:attribute``."""
+
+    target: str
+    help: str
+
+
+KERNEL_COMMANDS = {
+    "chat": Lazy("hermes.cli.chat:chat", "Chat, or ask one question."),
+    "completion": Lazy("hermes.cli.completion:completion", "Print the completion script for a shell."),
+    "config": Lazy("hermes.cli.config:config", "Read and change the settings."),
+    "doctor": Lazy("hermes.cli.doctor:doctor", "Check that everything works, and say what to do."),
+    "logs": Lazy("hermes.cli.logs:logs", "Show the log files."),
+    "plugins": Lazy("hermes.cli.plugins:plugins", "List, inspect, enable and disable plugins."),
+}
+
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    the turn failed: the model could not be reached, or did not answer
+  2    the command line or the settings are wrong
+  3    denied by policy, or over budget
+  4    authentication: the key is missing its rights, wrong or expired
+  130  interrupted
+"""
+
+
+class LazyGroup(click.Group):
+    """Lists commands by what is known of them, and imports the one that is invoked."""
+
+    def __init__(self, *args: Any, lazy: Mapping[str, Lazy], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        lazy = self._lazy.get(cmd_name)
+        if lazy is None:
+            return None
+        module, _, attribute = lazy.target.partition(":")
+        with contextlib.redirect_stdout(sys.stderr):
+            command: Any = getattr(importlib.import_module(module), attribute)
+        if not isinstance(command, click.Command):
+            command = command(ctx.meta["hermes.index"])
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in self._lazy and not name.startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(name, self._lazy, n=1)
+            advice = f'Did you mean "{near[0]}"?' if near else "See: hermes --help"
+            raise click.UsageError(f'There is no command "{name}". {advice}', ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self._lazy[name].help) for name in self.list_commands(ctx)])
+
+
+def build(argv: list[str], out: Output) -> click.Group:
+    """The root command for these arguments. The profile decides which plugins there are."""
+    from .options import chat_options, run_one_shot
+
+    index = _index(argv)
+    lazy = dict(KERNEL_COMMANDS)
+    for plugin in index.plugins:
+        if plugin.enabled and not plugin.problem:
+            for name, entry in plugin.manifest.commands.items():
+                lazy.setdefault(name, Lazy(entry.target, entry.help))
+
+    @click.pass_context
+    def root(ctx: click.Context, /, **options: Any) -> Any:
+        ctx.meta["hermes.index"] = index
+        if ctx.invoked_subcommand is None:
+            return run_one_shot(ctx, prompt=options.pop("oneshot"), final_only=True, **options)
+        return None
+
+    return LazyGroup(
+        "hermes",
+        callback=root,
+        lazy=lazy,
+        invoke_without_command=True,
+        epilog=EXIT_CODES,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        params=[
+            click.Option(["-z", "--oneshot"], metavar="PROMPT", help="Answer one prompt; only the answer on stdout."),
+            *chat_options(plugin_options(index)),
+            click.Option(["-V", "--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version),
+        ],
+        help="An AI agent that lives where you do. Without arguments: an interactive chat.",
+    )
+
+
+def plugin_options(index: Index) -> dict[str, tuple[str, OptionEntry]]:
+    """The options that plugins add to chat commands: option → plugin, entry."""
+    return {
+        name: (plugin.name, entry)
+        for plugin in index.plugins
+        if plugin.enabled and not plugin.problem
+        for name, entry in plugin.manifest.options.items()
+    }
+
+
+def home_of(argv: list[str]) -> Home:
+    return find_home(host_environment(), _profile(argv))
+
+
+def _index(argv: list[str]) -> Index:
+    """The index; where the settings cannot be read, that of the plugins alone, so that help and repair work."""
+    home = home_of(argv)
+    home.make()
+    try:
+        return load_index(home, os.getcwd(), ignore_config="--ignore-user-config" in argv)
+    except ConfigError:
+        return load_index(home, os.getcwd(), ignore_config=True)
+
+
+def _profile(argv: list[str]) -> str:
+    for position, word in enumerate(argv):
+        if word in ("-p", "--profile") and position + 1 < len(argv):
+            return argv[position + 1]
+        if word.startswith("--profile="):
+            return word.partition("=")[2]
+        if word == "--":
+            break
+    return ""
+
+
+def _version(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        from hermes import __version__
+
+        click.echo(f"hermes {__version__}")
+        ctx.exit(0)

@@ -1,0 +1,173 @@
+"""Reads, layers and checks the settings: flag > environment > project > home > default."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hermes.contracts.errors import ConfigError
+
+from .schema import ENVIRONMENT, Settings
+
+Tree = dict[str, Any]
+
+
+def read_yaml(path: Path) -> Tree:
+    """The file's mapping; empty if there is none.
+
+    Raises:
+        ConfigError: it cannot be read, is no YAML, or is no mapping; with the line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}.", hint="Mend or move the file.") from None
+    import yaml
+
+    try:
+        tree = yaml.load(text, Loader=_loader())
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or "it cannot be parsed"
+        raise ConfigError(f"{where}: not YAML: {problem}.", hint="Nothing was run. Mend the line and retry.") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: the top level has to be a mapping.", hint="Write `key: value` lines.")
+    return tree
+
+
+def _loader() -> Any:
+    import yaml
+
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def merge(base: Tree, over: Mapping[str, Any]) -> Tree:
+    """``over`` on top of ``base``: mappings are joined key by key, all else is replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        merged[key] = merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def nested(dotted: str, value: Any) -> Tree:
+    """``a.b.c`` and a value as the tree that holds it."""
+    for key in reversed(dotted.split(".")):
+        value = {key: value}
+    result: Tree = value
+    return result
+
+
+def environment_layer(environ: Mapping[str, str]) -> Tree:
+    """What the environment sets. A blank variable counts as unset."""
+    tree: Tree = {}
+    for variable, dotted in ENVIRONMENT.items():
+        if text := environ.get(variable, "").strip():
+            tree = merge(tree, nested(dotted, int(text) if text.isdigit() else text))
+    return tree
+
+
+def split_sections(tree: Tree) -> tuple[Tree, Tree]:
+    """The kernel's part of the tree, and the rest, which is for plugins to declare."""
+    own = {key: value for key, value in tree.items() if key in Settings.__struct_fields__}
+    return own, {key: value for key, value in tree.items() if key not in own}
+
+
+def parse_settings(tree: Tree, path: Path) -> Settings:
+    """The typed settings.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest known one) or a wrong value, with the line.
+    """
+    try:
+        return msgspec.convert(tree, Settings)
+    except msgspec.ValidationError as error:
+        raise _explain(str(error), path) from None
+
+
+def unknown_section(name: str, known: Iterable[str], path: Path) -> ConfigError:
+    return _unknown_key((name,), [*Settings.__struct_fields__, *known], path)
+
+
+def section_problem(keys: tuple[str, ...], problem: str, known: Iterable[str], path: Path) -> ConfigError:
+    """The error for a value in a plugin's section. ``known``: the keys allowed there, for an unknown one."""
+    if known:
+        return _unknown_key(keys, list(known), path)
+    return ConfigError(f"{_place(path, keys)}: {'.'.join(keys)}: {problem}.", hint="See: hermes config schema")
+
+
+_MESSAGE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<at>.*)`)?$", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>.*)`")
+
+
+def _explain(message: str, path: Path) -> ConfigError:
+    match = _MESSAGE.match(message)
+    assert match
+    keys = tuple(key for key in re.split(r"[.\[\]]+", match["at"] or "") if key and key != "...")
+    if unknown := _UNKNOWN.match(match["what"]):
+        return _unknown_key((*keys, unknown["key"]), _known_keys(keys), path)
+    dotted = ".".join(keys) or "the file"
+    return ConfigError(f"{_place(path, keys)}: {dotted}: {match['what']}.", hint="See: hermes config schema")
+
+
+def _known_keys(keys: tuple[str, ...]) -> list[str]:
+    kind: Any = Settings
+    for key in keys:
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and key in kind.__struct_fields__:
+            hints = msgspec.inspect.type_info(kind)
+            field = next(field for field in getattr(hints, "fields", ()) if field.name == key)
+            kind = getattr(field.type, "cls", getattr(getattr(field.type, "value_type", None), "cls", None))
+    return list(kind.__struct_fields__) if kind is not None and hasattr(kind, "__struct_fields__") else []
+
+
+def _unknown_key(keys: tuple[str, ...], known: list[str], path: Path) -> ConfigError:
+    import difflib
+
+    near = difflib.get_close_matches(keys[-1], known, n=1)
+    advice = f' Did you mean "{near[0]}"?' if near else f" Known here: {', '.join(sorted(known))}." if known else ""
+    return ConfigError(
+        f'{_place(path, keys)}: there is no setting "{".".join(keys)}".{advice}', hint="See: hermes config schema"
+    )
+
+
+def _place(path: Path, keys: tuple[str, ...]) -> str:
+    """``file:line`` of a key, or the file alone where the key is not in it."""
+    import yaml
+
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=_loader())
+    except (OSError, yaml.YAMLError):
+        return str(path)
+    line = None
+    for key in keys:
+        if not isinstance(node, yaml.MappingNode):
+            break
+        for name, value in node.value:
+            if name.value == key:
+                line, node = name.start_mark.line + 1, value
+                break
+        else:
+            break
+    return f"{path}:{line}" if line else str(path)
+
+
+def project_file(workspace: str, settings_tree: Tree) -> Path | None:
+    """The project's ``.hermes/config.yaml``, if the home's settings trust the project."""
+    trusted = settings_tree.get("security", {})
+    folders = trusted.get("trusted_projects", []) if isinstance(trusted, dict) else []
+    if not workspace or not isinstance(folders, list):
+        return None
+    here = os.path.realpath(workspace)
+    if here in {os.path.realpath(os.path.expanduser(str(folder))) for folder in folders}:
+        return Path(here) / ".hermes" / "config.yaml"
+    return None

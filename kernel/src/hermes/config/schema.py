@@ -1,0 +1,88 @@
+"""The settings of the kernel, as types. What a plugin adds is in its manifest."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, dataclass_transform
+
+import msgspec
+from msgspec import Meta
+
+from hermes.contracts.provider import ProviderSpec
+
+
+Count = Annotated[int, Meta(ge=1)]
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class ModelSection(Section):
+    provider: Annotated[str, Meta(description="The provider to use. Empty: the first whose key is found.")] = ""
+    default: Annotated[str, Meta(description="The model, by the provider's own name.")] = ""
+    base_url: Annotated[str, Meta(description="Overrides the provider's address.")] = ""
+    max_tokens: Annotated[Count | None, Meta(description="The most tokens an answer may have.")] = None
+    temperature: Annotated[float | None, Meta(description="Left to the provider when not set.")] = None
+    reasoning_effort: Annotated[str, Meta(description="Such as low, medium, high; as the model takes it.")] = ""
+    context_window: Annotated[int, Meta(description="Tokens; 0: as the provider says.", ge=0)] = 0
+
+
+class AgentSection(Section):
+    max_turns: Annotated[int, Meta(description="The most model calls in one turn.", ge=1)] = 90
+    retries: Annotated[int, Meta(description="How often a failed model call is made again.", ge=0)] = 3
+    parallel_tools: Annotated[int, Meta(description="How many tools may run at once.", ge=1, le=64)] = 8
+    project_context: Annotated[bool, Meta(description="Read AGENTS.md and its like into the prompt.")] = True
+
+
+class PluginsSection(Section):
+    enabled: Annotated[list[str], Meta(description="Only these; empty: all that are installed.")] = []
+    disabled: Annotated[list[str], Meta(description="Never these.")] = []
+    entries: Annotated[dict[str, dict[str, Any]], Meta(description="A plugin's own settings, by its name.")] = {}
+
+
+class SecuritySection(Section):
+    redact_secrets: Annotated[bool, Meta(description="Hide secrets in logs, transcripts and tool output.")] = True
+    trusted_projects: Annotated[
+        list[str], Meta(description="Folders whose .hermes/config.yaml and .hermes/plugins/ are used.")
+    ] = []
+
+
+class SessionsSection(Section):
+    transcripts: Annotated[bool, Meta(description="Write each session to sessions/ as JSON files, too.")] = True
+    retention_days: Annotated[int, Meta(description="What `sessions prune` keeps, by default.", ge=1)] = 90
+
+
+class LoggingSection(Section):
+    level: Annotated[str, Meta(description="DEBUG, INFO, WARNING or ERROR.", pattern="^[A-Z]+$")] = "INFO"
+    max_size_mb: Annotated[int, Meta(description="A log file is rotated at this size.", ge=1)] = 5
+    backup_count: Annotated[int, Meta(description="How many rotated files are kept.", ge=0)] = 3
+
+
+class Settings(Section):
+    """``config.yaml`` without the sections of plugins."""
+
+    model: ModelSection = ModelSection()
+    providers: Annotated[
+        dict[str, ProviderSpec], Meta(description="Endpoints of your own, or changes to known ones, by id.")
+    ] = {}
+    fallback_providers: Annotated[
+        list[str], Meta(description="provider:model, tried in order when the chosen one fails.")
+    ] = []
+    agent: AgentSection = AgentSection()
+    toolsets: Annotated[list[str], Meta(description="Which toolsets a session has; empty: all.")] = []
+    plugins: PluginsSection = PluginsSection()
+    security: SecuritySection = SecuritySection()
+    sessions: SessionsSection = SessionsSection()
+    logging: LoggingSection = LoggingSection()
+
+
+ENVIRONMENT = {
+    "HERMES_PROVIDER": "model.provider",
+    "HERMES_MODEL": "model.default",
+    "HERMES_BASE_URL": "model.base_url",
+    "HERMES_MAX_TURNS": "agent.max_turns",
+    "HERMES_LOG_LEVEL": "logging.level",
+}
+"""Variables that override a setting."""

@@ -1,0 +1,324 @@
+"""Finds, activates and addresses plugins. It knows them by what they declare, and imports one when it is needed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import logging
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+import pluggy
+
+from hermes.contracts import hookspecs
+from hermes.contracts.errors import ErrorInfo, HermesError, PluginError
+from hermes.contracts.hookspecs import HOOK_OPTIONS_ATTRIBUTE, PROJECT
+from hermes.contracts.host import PluginContext
+from hermes.contracts.service import Provision
+from hermes.contracts.tool import OPTIONS_ATTRIBUTE, ToolOptions
+
+from .guard import Alarm, Contained, Implementation
+from .hooks import GuardDown, Hooks
+from .index import IndexedPlugin
+from .loader import load_module
+from .manifest import Manifest
+
+State = Literal["idle", "active", "failed", "disabled"]
+
+
+class ToolMark(NamedTuple):
+    """A function that was registered as a tool while the program runs. A blank description: its docstring's."""
+
+    function: Callable[..., Any]
+    description: str
+    options: ToolOptions
+
+
+class Plugin:
+    """A plugin of this process: what is known of it, and what became of it."""
+
+    def __init__(self, indexed: IndexedPlugin, given: object | None = None) -> None:
+        self.indexed = indexed
+        self.given = given
+        self.state: State = "idle" if indexed.enabled else "disabled"
+        self.problem = indexed.problem
+        self.provisions: dict[tuple[str, str], Provision] = {}
+        self.tools: dict[str, ToolMark] = {}
+        """What ``register_tools`` registered, by name."""
+        if indexed.problem and indexed.enabled:
+            self.state = "failed"
+
+
+class PluginManager:
+    """The plugins of one `App`. ``make_context`` gives a plugin its context; ``notify`` tells the user."""
+
+    def __init__(
+        self,
+        indexed: Iterable[IndexedPlugin],
+        *,
+        make_context: Callable[[str], PluginContext],
+        notify: Callable[[str], None],
+        log: logging.Logger,
+    ) -> None:
+        self._pm = pluggy.PluginManager(PROJECT)
+        self._pm.add_hookspecs(hookspecs)
+        for name in self._hook_names():
+            caller = getattr(self._pm.hook, name)
+            # Every hook may ask for its plugin's context; pluggy refuses arguments that the spec does not have.
+            caller.spec.argnames = (*caller.spec.argnames, "ctx")
+        self._make_context = make_context
+        self._notify = notify
+        self._log = log
+        self._told: set[tuple[str, str]] = set()
+        self._made: dict[tuple[str, str], Any] = {}
+        self._table: dict[str, list[Implementation]] = {name: [] for name in self._hook_names()}
+        self._down: list[GuardDown] = []
+        self.alarm = Alarm()
+        self._contained = Contained(self._report, self.alarm)
+        self.hooks = Hooks(self._table, self._contained, self._down)
+        self.plugins = {plugin.name: Plugin(plugin) for plugin in indexed}
+
+    @staticmethod
+    def _hook_names() -> list[str]:
+        return [name for name, value in vars(hookspecs).items() if hasattr(value, f"{PROJECT}_spec")]
+
+    def give(self, plugin: Any) -> None:
+        """Adds an object or module as a plugin, in place of an installed one of its name."""
+        name = getattr(plugin, "name", None) or getattr(plugin, "__name__", type(plugin).__name__).rpartition(".")[2]
+        manifest = getattr(plugin, "manifest", None)
+        hooks = [attr for attr in dir(plugin) if hasattr(getattr(plugin, attr), HOOK_OPTIONS_ATTRIBUTE)]
+        if not isinstance(manifest, Manifest):
+            manifest = Manifest(name=str(name), hooks=hooks)
+        indexed = IndexedPlugin(name=manifest.name, source="given", manifest=manifest)
+        self.plugins[manifest.name] = Plugin(indexed, given=plugin)
+
+    def manifests(self) -> list[Manifest]:
+        """Of all that are enabled and sound."""
+        return [plugin.indexed.manifest for plugin in self.plugins.values() if plugin.state in ("idle", "active")]
+
+    async def start(self) -> None:
+        """Activates every plugin that has hooks; guards that cannot be are put down.
+
+        Raises:
+            PluginError: a plugin that the user requires cannot be activated.
+        """
+        for plugin in list(self.plugins.values()):
+            manifest = plugin.indexed.manifest
+            if plugin.state == "disabled":
+                continue
+            if plugin.state == "idle" and (manifest.hooks or plugin.given is not None):
+                with contextlib.suppress(PluginError):
+                    await self.activate(manifest.name)
+            if plugin.state == "failed":
+                self._tell(manifest.name, "", f'The plugin "{manifest.name}" is not used: {plugin.problem}')
+                if manifest.required:
+                    raise PluginError(
+                        f'The plugin "{manifest.name}" is required and cannot be used: {plugin.problem}',
+                        plugin=manifest.name,
+                        hint=plugin.indexed.hint,
+                    )
+                if manifest.is_guard and all(down.plugin != manifest.name for down in self._down):
+                    self._down.append(GuardDown(manifest.name, plugin.problem))
+
+    async def activate(self, name: str) -> Plugin:
+        """Imports the plugin, registers its hooks and asks what it provides; once.
+
+        Raises:
+            PluginError: it cannot be; from then on it counts as failed.
+        """
+        plugin = self.plugins.get(name)
+        if plugin is None:
+            raise PluginError(f'There is no plugin "{name}".', plugin=name, hint="See: hermes plugins list")
+        if plugin.state == "active":
+            return plugin
+        if plugin.state == "disabled":
+            raise PluginError(f'The plugin "{name}" is disabled.', plugin=name, hint=f"hermes plugins enable {name}")
+        if plugin.state == "idle":
+            try:
+                self._check_requirements(plugin.indexed.manifest)
+                await self._activate(plugin)
+                plugin.state = "active"
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt):
+                    raise
+                self._withdraw(plugin)
+                plugin.state = "failed"
+                plugin.problem = str(error) if isinstance(error, HermesError) else _summary(error)
+                self._log.error("plugin %s cannot be activated", name, exc_info=error)
+        if plugin.state == "failed":
+            raise PluginError(
+                f'The plugin "{name}" cannot be used: {plugin.problem}',
+                plugin=name,
+                hint=plugin.indexed.hint or f"Mend it, or: hermes plugins disable {name}",
+            )
+        return plugin
+
+    def _check_requirements(self, manifest: Manifest) -> None:
+        missing = [program for program in manifest.requires.programs if shutil.which(program) is None]
+        if missing:
+            raise PluginError(f"it needs {', '.join(missing)}, which is not installed.", plugin=manifest.name)
+
+    async def _activate(self, plugin: Plugin) -> None:
+        name = plugin.indexed.name
+        subject = plugin.given if plugin.given is not None else self._import(plugin.indexed)
+        context = self._make_context(name)
+        if subject is None:
+            return
+        self._pm.register(subject, name=name)
+        for hook in self._table:
+            for registered in getattr(self._pm.hook, hook).get_hookimpls():
+                if registered.plugin_name == name:
+                    found = Implementation(name, hook, registered.function, registered.argnames, context)
+                    if hook == "provide":
+                        await self._take_provisions(plugin, found)
+                    elif hook == "register_tools":
+                        await self._take_tools(plugin, found)
+        for attribute in dir(subject) if plugin.given is not None else ():
+            value = getattr(subject, attribute)
+            if hasattr(value, OPTIONS_ATTRIBUTE):
+                tool_name, options = getattr(value, OPTIONS_ATTRIBUTE)
+                plugin.tools[tool_name] = ToolMark(value, "", options)
+        self._rebuild(name, context)
+
+    def _rebuild(self, name: str, context: PluginContext) -> None:
+        """Puts the plugin's implementations where pluggy's order has them."""
+        for hook, implementations in self._table.items():
+            by_plugin = {found.plugin: found for found in implementations}
+            callers = list(reversed(getattr(self._pm.hook, hook).get_hookimpls()))
+            implementations[:] = [
+                by_plugin.get(found.plugin_name)
+                or Implementation(found.plugin_name, hook, found.function, found.argnames, context)
+                for found in callers
+                if found.plugin_name in by_plugin or found.plugin_name == name
+            ]
+
+    def _import(self, indexed: IndexedPlugin) -> Any:
+        if not indexed.module:
+            return None
+        with contextlib.redirect_stdout(sys.stderr):
+            if indexed.source == "installed":
+                return importlib.import_module(indexed.module)
+            path = Path(indexed.path)
+            file = path if path.suffix == ".py" else path.parent / "__init__.py"
+            return load_module(indexed.module, str(file))
+
+    async def _take_provisions(self, plugin: Plugin, implementation: Implementation) -> None:
+        found = await self._strict(implementation, {})
+        for provision in found or ():
+            if not isinstance(provision, Provision):
+                raise PluginError(f"provide() gave {provision!r}, which is no Provision.", plugin=implementation.plugin)
+            plugin.provisions[provision.contract, provision.name] = provision
+
+    async def _take_tools(self, plugin: Plugin, implementation: Implementation) -> None:
+        registrar = _Registrar(plugin)
+        await self._strict(implementation, {"registry": registrar})
+
+    async def _strict(self, implementation: Implementation, values: Mapping[str, Any]) -> Any:
+        answer, succeeded = await self._contained.call(implementation, values)
+        if not succeeded:
+            raise PluginError(
+                f"{implementation.hook}() failed: {implementation.stats.last_error}", plugin=implementation.plugin
+            )
+        return answer
+
+    def _withdraw(self, plugin: Plugin) -> None:
+        name = plugin.indexed.name
+        if self._pm.has_plugin(name):
+            self._pm.unregister(name=name)
+        for implementations in self._table.values():
+            implementations[:] = [found for found in implementations if found.plugin != name]
+        plugin.provisions.clear()
+        plugin.tools.clear()
+
+    def names(self, contract: str) -> tuple[str, ...]:
+        """Under which names a contract is provided, of what is declared or active."""
+        names: dict[str, None] = {}
+        for plugin in self.plugins.values():
+            if plugin.state in ("idle", "active"):
+                names.update(dict.fromkeys(plugin.indexed.manifest.names(contract)))
+                names.update({key[1]: None for key in plugin.provisions if key[0] == contract})
+        return tuple(names)
+
+    async def provided(self, contract: str, name: str) -> Any:
+        """What is provided under that name, made on first need.
+
+        Raises:
+            PluginError: nobody provides it, two do, or its plugin cannot be activated.
+        """
+        key = (contract, name)
+        if key in self._made:
+            return self._made[key]
+        owners = [
+            plugin
+            for plugin in self.plugins.values()
+            if plugin.state != "disabled"
+            and (name in plugin.indexed.manifest.names(contract) or key in plugin.provisions)
+        ]
+        if not owners:
+            raise PluginError(_nobody(contract, name, self.names(contract)), hint=_package_hint(name))
+        if len(owners) > 1:
+            both = " and ".join(f'"{plugin.indexed.name}"' for plugin in owners)
+            raise PluginError(f'The {contract} "{name}" is provided by {both}.', hint="Disable one of them.")
+        plugin = await self.activate(owners[0].indexed.name)
+        provision = plugin.provisions.get(key)
+        if provision is None:
+            raise PluginError(
+                f'The plugin "{plugin.indexed.name}" says that it provides the {contract} "{name}", and does not.',
+                plugin=plugin.indexed.name,
+            )
+        wants_context = "ctx" in inspect.signature(provision.make).parameters
+        with contextlib.redirect_stdout(sys.stderr):
+            made = provision.make(ctx=self._make_context(plugin.indexed.name)) if wants_context else provision.make()
+            self._made[key] = await made if inspect.isawaitable(made) else made
+        return self._made[key]
+
+    def made(self, contract: str) -> Sequence[Any]:
+        """What has been made of a contract so far; for closing it."""
+        return [made for key, made in self._made.items() if key[0] == contract]
+
+    def stats(self) -> list[Implementation]:
+        return [found for implementations in self._table.values() for found in implementations]
+
+    def _report(self, implementation: Implementation, error: ErrorInfo) -> None:
+        text = f'The plugin "{implementation.plugin}" failed in {implementation.hook}: {error.kind}: {error.message}'
+        self._log.error(text)
+        self._tell(implementation.plugin, implementation.hook, text)
+
+    def _tell(self, plugin: str, hook: str, text: str) -> None:
+        """Each trouble of a plugin once; the log has every one."""
+        if (plugin, hook) not in self._told:
+            self._told.add((plugin, hook))
+            self._notify(f"{text.rstrip('.')}. (hermes plugins info {plugin})")
+
+
+class _Registrar:
+    """What ``register_tools`` is given: it knows whose tools it registers."""
+
+    def __init__(self, plugin: Plugin) -> None:
+        self._plugin = plugin
+
+    def add(self, function: Callable[..., Any], *, name: str = "", description: str = "", **options: Any) -> None:
+        declared_name, declared = getattr(function, OPTIONS_ATTRIBUTE, (function.__name__, ToolOptions()))
+        chosen = ToolMark(function, description, msgspec.structs.replace(declared, **options))
+        self._plugin.tools[name or declared_name] = chosen
+
+
+def _summary(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _nobody(contract: str, name: str, known: Sequence[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=1)
+    advice = f' Did you mean "{near[0]}"?' if near else f" There are: {', '.join(known)}." if known else ""
+    return f'No plugin provides the {contract} "{name}".{advice}'
+
+
+def _package_hint(name: str) -> str:
+    return f"If there is a plugin for it, it comes with: pip install hermes-plugin-{name.replace('_', '-')}"

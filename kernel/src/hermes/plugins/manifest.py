@@ -1,0 +1,186 @@
+"""The manifest of a plugin: what it provides, needs and may do, as data."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, dataclass_transform
+
+import msgspec
+
+from hermes.contracts.errors import PluginError
+from hermes.contracts.provider import ProviderSpec
+from hermes.contracts.tool import ToolEntry
+
+API = 1
+"""The version of the contracts that this kernel speaks."""
+
+GUARD_HOOKS = frozenset({"pre_tool_call", "on_message"})
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    pass
+
+
+class CommandEntry(Struct):
+    """A click command, imported when it is invoked. ``target``: ``module:attribute``."""
+
+    help: str
+    target: str
+
+
+class OptionEntry(Struct):
+    """An option that the plugin adds to chat commands; it sets keys of the plugin's section for one run.
+
+    ``set`` are fixed values of a flag; ``value`` names the key that takes what the user gives.
+    """
+
+    help: str
+    set: dict[str, Any] = {}
+    value: str = ""
+    metavar: str = ""
+
+
+class Requires(Struct):
+    """What has to be there. What is missing is told, not tried."""
+
+    env: list[str] = []
+    programs: list[str] = []
+    config: list[str] = []
+
+
+class ConfigSchema(Struct):
+    """JSON Schema of the plugin's section. ``section``: a top-level name, else ``plugins.entries.<name>``."""
+
+    section: str = ""
+    properties: dict[str, dict[str, Any]] = {}
+
+    def defaults(self) -> dict[str, Any]:
+        return {key: schema["default"] for key, schema in self.properties.items() if "default" in schema}
+
+    def json_schema(self) -> dict[str, Any]:
+        return {"type": "object", "properties": self.properties, "additionalProperties": False}
+
+
+class Permissions(Struct):
+    """What the plugin may reach when it is isolated."""
+
+    paths: list[str] = []
+    network: list[str] = []
+    env: list[str] = []
+    programs: list[str] = []
+    secrets: list[str] = []
+
+
+class Manifest(Struct):
+    name: str
+    api: int = API
+    version: str = ""
+    description: str = ""
+    provides: dict[str, Any] = {}
+    """Contract → names; ``providers``, ``tools`` and ``commands`` have shapes of their own."""
+    hooks: list[str] = []
+    options: dict[str, OptionEntry] = {}
+    config: ConfigSchema = ConfigSchema()
+    secret_patterns: list[str] = []
+    requires: Requires = Requires()
+    permissions: Permissions = Permissions()
+    group: str = ""
+    required: bool = False
+
+    @property
+    def providers(self) -> dict[str, ProviderSpec]:
+        return msgspec.convert(self.provides.get("providers", {}), dict[str, ProviderSpec])
+
+    @property
+    def commands(self) -> dict[str, CommandEntry]:
+        return msgspec.convert(self.provides.get("commands", {}), dict[str, CommandEntry])
+
+    @property
+    def tool_modules(self) -> list[str]:
+        tools = self.provides.get("tools", [])
+        return [] if isinstance(tools, dict) else list(tools)
+
+    @property
+    def tools(self) -> dict[str, ToolEntry]:
+        """Tools whose schemas are in the manifest."""
+        tools = self.provides.get("tools", [])
+        return msgspec.convert(tools, dict[str, ToolEntry]) if isinstance(tools, dict) else {}
+
+    @property
+    def is_guard(self) -> bool:
+        return not GUARD_HOOKS.isdisjoint(self.hooks)
+
+    def names(self, contract: str) -> list[str]:
+        """Under which names it provides a contract."""
+        found = self.provides.get(contract, [])
+        return [str(name) for name in found] if isinstance(found, list) else []
+
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+def parse_manifest(tree: Any, origin: str) -> Manifest:
+    """Checks a manifest's shape.
+
+    Raises:
+        PluginError: it is no manifest; the sentence names ``origin`` and the field.
+    """
+    try:
+        manifest = msgspec.convert(tree, Manifest)
+        _ = manifest.providers, manifest.commands, manifest.tools, manifest.tool_modules
+    except msgspec.ValidationError as error:
+        name = str(tree.get("name", "")) if isinstance(tree, dict) else ""
+        raise PluginError(f"{origin}: {error}", plugin=name, hint="Mend the manifest.") from None
+    if not _NAME.fullmatch(manifest.name):
+        raise PluginError(
+            f"{origin}: {manifest.name!r} is no name for a plugin.", hint="Use lower-case letters, digits, - and _."
+        )
+    if manifest.api > API:
+        raise PluginError(
+            f'"{manifest.name}" is for a newer Hermes (plugin API {manifest.api}; this one speaks {API}).',
+            plugin=manifest.name,
+            hint="Upgrade Hermes: pip install --upgrade hermes-agent",
+        )
+    return manifest
+
+
+_BLOCK = re.compile(r"(?m)^# /// hermes\s*$\n(?P<body>(?:^#(?:| .*)$\n)+?)^# ///\s*$")
+
+
+def header_of(source: str) -> dict[str, Any] | None:
+    """The manifest in a ``# /// hermes`` comment block, as YAML; None if there is no such block.
+
+    Raises:
+        PluginError: the block is no YAML mapping.
+    """
+    match = _BLOCK.search(source)
+    if match is None:
+        return None
+    import yaml
+
+    body = "\n".join(line[2:] for line in match["body"].splitlines())
+    try:
+        tree = yaml.safe_load(body)
+    except yaml.YAMLError as error:
+        raise PluginError(f"the `# /// hermes` block is not YAML: {error}") from None
+    if not isinstance(tree, dict):
+        raise PluginError("the `# /// hermes` block has to be `key: value` lines.")
+    return tree
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Reads a ``plugin.yaml``.
+
+    Raises:
+        PluginError: it cannot be read or is no manifest.
+    """
+    import yaml
+
+    try:
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise PluginError(f"{path} cannot be read: {error}", hint="Mend or remove it.") from None
+    return parse_manifest(tree, str(path))

@@ -1,0 +1,134 @@
+"""The tools there are, whose they are, and how to reach their functions."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from hermes.contracts.errors import ConfigError, PluginError
+from hermes.contracts.tool import ToolEntry
+from hermes.plugins.manager import PluginManager
+
+from .schema import arguments_type, entry_of
+
+
+class BoundTool(NamedTuple):
+    """A tool's function, the type of its arguments, and whether it takes its plugin's context."""
+
+    entry: ToolEntry
+    function: Callable[..., Any]
+    arguments: type[msgspec.Struct]
+    wants_context: bool
+
+
+class ToolRegistry:
+    """Reads what plugins declare; imports a tool's module when the tool is first called."""
+
+    def __init__(self, plugins: PluginManager, notify: Callable[[str], None]) -> None:
+        self._plugins = plugins
+        self._notify = notify
+        self._bound: dict[str, BoundTool] = {}
+        self._entries: dict[str, ToolEntry] | None = None
+
+    def entries(self) -> dict[str, ToolEntry]:
+        """All tools of the plugins that are enabled, by name, in the order of names."""
+        if self._entries is None:
+            found: dict[str, ToolEntry] = {}
+            for name, plugin in self._plugins.plugins.items():
+                if plugin.state not in ("idle", "active"):
+                    continue
+                entries = {**plugin.indexed.tools}
+                for tool_name, mark in plugin.tools.items():
+                    entry = entry_of(mark.function, plugin=name)
+                    options = mark.options
+                    if not options.toolset:
+                        options = msgspec.structs.replace(options, toolset=name)
+                    entries[tool_name] = msgspec.structs.replace(
+                        entry, name=tool_name, options=options, description=mark.description or entry.description
+                    )
+                for tool_name, entry in entries.items():
+                    self._add(found, tool_name, entry)
+            self._entries = dict(sorted(found.items()))
+        return self._entries
+
+    def refresh(self) -> None:
+        """To be called when plugins were activated: they may have registered tools."""
+        self._entries = None
+
+    def _add(self, found: dict[str, ToolEntry], name: str, entry: ToolEntry) -> None:
+        rival = found.get(name)
+        if rival is None:
+            found[name] = entry
+        else:
+            self._notify(
+                f'The tool "{name}" of the plugin "{entry.plugin}" is not used: "{rival.plugin}" has one of that name.'
+            )
+
+    def choose(self, toolsets: Sequence[str]) -> list[ToolEntry]:
+        """The tools of these toolsets (or of those names); of all, where none are named.
+
+        Raises:
+            ConfigError: there is no such toolset.
+        """
+        entries = self.entries()
+        known = {entry.options.toolset for entry in entries.values()} | set(entries)
+        for wanted in toolsets:
+            if wanted not in known:
+                raise ConfigError(_no_toolset(wanted, sorted(entry.options.toolset for entry in entries.values())))
+        return [
+            entry
+            for name, entry in entries.items()
+            if not toolsets or entry.options.toolset in toolsets or name in toolsets
+        ]
+
+    def get(self, name: str) -> ToolEntry | None:
+        return self.entries().get(name)
+
+    async def bind(self, entry: ToolEntry) -> BoundTool:
+        """The tool's function, imported with the first call.
+
+        Raises:
+            PluginError: its plugin cannot be activated, or the function is not where it was.
+        """
+        bound = self._bound.get(entry.name)
+        if bound is None:
+            plugin = await self._plugins.activate(entry.plugin)
+            mark = plugin.tools.get(entry.name)
+            function = mark.function if mark else _imported(entry)
+            wants_context = "ctx" in function.__code__.co_varnames[: _parameters(function)]
+            bound = self._bound[entry.name] = BoundTool(entry, function, arguments_type(function), wants_context)
+        return bound
+
+
+def _parameters(function: Callable[..., Any]) -> int:
+    code = function.__code__
+    return int(code.co_argcount + code.co_kwonlyargcount)
+
+
+def _imported(entry: ToolEntry) -> Callable[..., Any]:
+    module, _, name = entry.target.partition(":")
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise PluginError(
+            f'The tool "{entry.name}" cannot be loaded: {type(error).__name__}: {error}', plugin=entry.plugin
+        ) from error
+    return function
+
+
+def _no_toolset(wanted: str, known: list[str]) -> str:
+    import difflib
+
+    names = sorted(set(known))
+    near = difflib.get_close_matches(wanted, names, n=1)
+    return f'There is no toolset "{wanted}". ' + (
+        f'Did you mean "{near[0]}"?' if near else f"There are: {', '.join(names)}."
+    )

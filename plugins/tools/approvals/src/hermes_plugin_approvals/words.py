@@ -1,0 +1,307 @@
+"""Words of a shell command, expanded as far as their text tells: quotes, escapes, braces, tildes, known variables.
+
+A word has one or more possible expansions, each a tuple of fields. What only the running shell can know is
+`UNKNOWN` in a field's text.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from .paths import HOME, UNKNOWN
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+Fields = tuple[str, ...]
+MAX_ALTERNATIVES = 16
+MAX_BRACES = 64
+
+_PLACE = 0xE000
+"""Pieces that braces, tildes and globs must not look into stand in as one private character each."""
+_FIELD_BREAK = "\x1f"
+_ANSI = re.compile(r"\\(x[0-9a-fA-F]{1,2}|u[0-9a-fA-F]{1,4}|U[0-9a-fA-F]{1,8}|[0-7]{1,3}|c.|.)", re.DOTALL)
+_ANSI_LETTERS = {"a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_SEQUENCE = re.compile(r"(-?\d{1,6}|[A-Za-z])\.\.(-?\d{1,6}|[A-Za-z])")
+_HIDDEN = re.compile(r"(?<!\\)(?:\\\\)*(?:`|\$\()")
+
+Variables = dict[str, tuple[str, ...]]
+"""Name → possible values."""
+
+
+class Piece:
+    """A part of a word. ``kind``: ``literal``, ``quoted``, ``expanded`` (split into fields) or ``fields``."""
+
+    __slots__ = ("kind", "values")
+
+    def __init__(self, kind: str, *values: str) -> None:
+        self.kind = kind
+        self.values = values or ("",)
+
+
+class Expander:
+    """``substitute`` reads a command substitution and gives its output, where that is known.
+
+    ``trouble`` is told what cannot be read.
+    """
+
+    def __init__(self, substitute: Callable[[Node], str], trouble: Callable[[str], None]) -> None:
+        self.variables: Variables = {}
+        self.positional: Fields | None = None
+        self._substitute = substitute
+        self._trouble = trouble
+
+    def fields(self, *nodes: Node) -> list[Fields]:
+        """The possible expansions of the word that ``nodes``, which touch one another, make up."""
+        pieces = [piece for node in nodes for piece in self._pieces(node)]
+        if all(piece.kind == "literal" for piece in pieces) and len(pieces) == 1:
+            text = pieces[0].values[0]
+            if not text.startswith("~") and "{" not in text:
+                return [(text,)]
+        return list(dict.fromkeys(_fields(pieces, choice) for choice in _choices(pieces)))
+
+    def values(self, *nodes: Node) -> tuple[str, ...]:
+        """As in an assignment or a redirection: one field, never split."""
+        alternatives = self.fields(*nodes)
+        return tuple(dict.fromkeys(" ".join(fields) for fields in alternatives)) or ("",)
+
+    def _pieces(self, node: Node) -> Iterator[Piece]:
+        kind = node.type
+        text = _text(node)
+        if kind in ("word", "number", "variable_name", "test_operator", "extglob_pattern", "regex"):
+            if _HIDDEN.search(text):
+                self._trouble("a substitution is hidden in a word")
+            yield from _unescaped(text)
+        elif kind in ("concatenation", "command_name", "brace_expression"):
+            yield from self._slices(node, node.start_byte, node.end_byte, quoted=False)
+        elif kind == "string":
+            yield from self._slices(node, node.start_byte + 1, node.end_byte - 1, quoted=True)
+        elif kind == "translated_string":
+            for child in node.named_children:
+                yield from self._pieces(child)
+        elif kind == "raw_string":
+            yield Piece("quoted", text[1:-1])
+        elif kind == "ansi_c_string":
+            yield Piece("quoted", _ANSI.sub(_ansi, text[2:-1]))
+        else:
+            yield from self._expansion(node, quoted=False)
+
+    def _slices(self, node: Node, start: int, end: int, *, quoted: bool) -> Iterator[Piece]:
+        """Children by their nodes, and the text between them as it stands."""
+        source = node.text or b""
+        at = start
+        for child in node.children:
+            if child.type in ('"', "string_content") or (quoted and not child.is_named):
+                continue
+            if child.type == "$" or (not child.is_named and not quoted):
+                continue
+            if child.start_byte > at:
+                yield from _literal(source[at - node.start_byte : child.start_byte - node.start_byte], quoted=quoted)
+            yield from self._expansion(child, quoted=True) if quoted else self._pieces(child)
+            at = child.end_byte
+        if end > at:
+            yield from _literal(source[at - node.start_byte : end - node.start_byte], quoted=quoted)
+
+    def _expansion(self, node: Node, *, quoted: bool) -> Iterator[Piece]:
+        kind = "quoted" if quoted else "expanded"
+        if node.type == "simple_expansion":
+            yield self._variable(_text(node)[1:], kind)
+        elif node.type == "expansion":
+            yield from self._braced(node, kind)
+        elif node.type == "command_substitution":
+            yield Piece(kind, self._substitute(node))
+        elif node.type == "process_substitution":
+            self._substitute(node)
+            yield Piece("quoted", "/dev/fd/63")
+        elif node.type == "arithmetic_expansion":
+            self._inner_substitutions(node)
+            yield Piece("quoted", UNKNOWN)
+        elif node.type == "array":
+            self._inner_substitutions(node)
+            yield Piece(kind, UNKNOWN)
+        else:
+            self._inner_substitutions(node)
+            self._trouble(f"{_text(node)[:40]} cannot be read")
+            yield Piece(kind, UNKNOWN)
+
+    def _variable(self, name: str, kind: str) -> Piece:
+        if name in ("@", "*"):
+            if self.positional is None:
+                return Piece(kind, UNKNOWN)
+            return Piece("fields" if name == "@" else kind, (_FIELD_BREAK if name == "@" else " ").join(self.positional))
+        if name.isdigit() and self.positional is not None and name != "0":
+            return Piece(kind, self.positional[int(name) - 1] if int(name) <= len(self.positional) else "")
+        if name in self.variables:
+            values = self.variables[name]
+            if kind == "expanded" and "IFS" in self.variables:
+                values = (UNKNOWN,)
+            return Piece(kind, *values)
+        return Piece(kind, {"HOME": HOME, "IFS": " \t\n"}.get(name, UNKNOWN))
+
+    def _braced(self, node: Node, kind: str) -> Iterator[Piece]:
+        """``${…}``: plain names and defaults are known; of the rest only what runs inside is looked at."""
+        children = node.children
+        if len(children) == 3 and children[1].type in ("variable_name", "special_variable_name"):
+            yield self._variable(_text(children[1]), kind)
+            return
+        self._inner_substitutions(node)
+        if "`" in _text(node) or "$(" in _text(node):
+            self._trouble("a substitution is nested in a parameter")
+        name = _text(children[1]) if children[1].type == "variable_name" else ""
+        operator = children[2].type if name and len(children) > 2 else ""
+        if operator in (":=", "="):
+            self.variables[name] = (*self.variables.get(name, ()), UNKNOWN)
+        if operator in (":-", "-", ":=", "=", ":+", "+"):
+            default = self.values(*children[3:-1]) if len(children) > 4 else ("",)
+            own = self._variable(name, kind).values if operator not in (":+", "+") else ("",)
+            yield Piece(kind, *dict.fromkeys((*own, *default)))
+            return
+        yield Piece(kind, UNKNOWN)
+
+    def _inner_substitutions(self, node: Node) -> None:
+        for child in node.children:
+            if child.type in ("command_substitution", "process_substitution"):
+                self._substitute(child)
+            elif child.child_count == 0 and _HIDDEN.search(_text(child)) and child.type in ("word", "regex", "number"):
+                self._trouble("a substitution is hidden in a word")
+            else:
+                self._inner_substitutions(child)
+
+
+def _text(node: Node) -> str:
+    return (node.text or b"").decode("utf-8", "replace")
+
+
+def _literal(data: bytes, *, quoted: bool) -> Iterator[Piece]:
+    text = data.decode("utf-8", "replace")
+    if quoted:
+        yield Piece("quoted", re.sub(r'\\([$`"\\\n])', lambda match: match[1].strip("\n"), text))
+    else:
+        yield from _unescaped(text)
+
+
+def _unescaped(text: str) -> Iterator[Piece]:
+    """Bare text: an escaped character is as good as quoted."""
+    for part in re.split(r"(\\.)", text, flags=re.DOTALL) if "\\" in text else (text,):
+        if part[:1] == "\\":
+            yield Piece("quoted", "" if part[1:] == "\n" else part[1:])
+        elif part:
+            yield Piece("literal", part)
+
+
+def _ansi(match: re.Match[str]) -> str:
+    code = match[1]
+    if code[0] in "xuU" and len(code) > 1:
+        return chr(int(code[1:], 16) % 0x110000)
+    if code[0] in "01234567":
+        return chr(int(code, 8) & 0xFF)
+    if code[0] == "c" and len(code) > 1:
+        return chr(ord(code[1]) & 0x1F)
+    return _ANSI_LETTERS.get(code, code)
+
+
+def _choices(pieces: list[Piece]) -> Iterator[Fields]:
+    count = 1
+    for piece in pieces:
+        count *= len(piece.values)
+    if count > MAX_ALTERNATIVES:
+        return iter([tuple(piece.values[0] if len(piece.values) == 1 else UNKNOWN for piece in pieces)])
+    return itertools.product(*(piece.values for piece in pieces))
+
+
+def _fields(pieces: list[Piece], choice: Fields) -> Fields:
+    template = "".join(
+        value if piece.kind == "literal" else chr(_PLACE + at)
+        for at, (piece, value) in enumerate(zip(pieces, choice, strict=True))
+    )
+    fields: list[str] = []
+    for word in braces(template):
+        fields.extend(_split(_tilde(word), pieces, choice))
+    return tuple(fields)
+
+
+def _tilde(word: str) -> str:
+    if not word.startswith("~"):
+        return word
+    name, slash, rest = word[1:].partition("/")
+    if any(ord(char) >= _PLACE for char in name):
+        return word
+    home = {"": HOME, "root": "/root", "+": UNKNOWN, "-": UNKNOWN}.get(name, f"/home/{name}")
+    return home + slash + rest
+
+
+def _split(word: str, pieces: list[Piece], choice: Fields) -> list[str]:
+    """Fields of a word. A quoted piece makes a field even when it is empty."""
+    fields: list[str] = []
+    current: str | None = None
+    for char in word:
+        at = ord(char) - _PLACE
+        if not 0 <= at < len(pieces):
+            current = (current or "") + char
+            continue
+        kind, value = pieces[at].kind, choice[at]
+        if kind == "quoted":
+            current = (current or "") + value
+            continue
+        parts = value.split(_FIELD_BREAK) if kind == "fields" else re.split(r"[ \t\n]+", value)
+        for number, part in enumerate(parts):
+            if number and current is not None:
+                fields.append(current)
+                current = None
+            if part:
+                current = (current or "") + part
+    return fields if current is None else [*fields, current]
+
+
+def braces(word: str) -> list[str]:
+    """Brace expansion; more than `MAX_BRACES` words become one unknown one."""
+    words = _braces(word, MAX_BRACES)
+    return words if len(words) <= MAX_BRACES else [UNKNOWN]
+
+
+def _braces(word: str, limit: int) -> list[str]:
+    for start in (at for at, char in enumerate(word) if char == "{"):
+        parts, end = _brace_parts(word, start)
+        if parts:
+            tails = _braces(word[end:], limit)
+            return [
+                word[:start] + middle + tail
+                for part in parts[: limit + 1]
+                for middle in _braces(part, limit)
+                for tail in tails[: limit + 1]
+            ][: limit + 1]
+    return [word]
+
+
+def _brace_parts(word: str, start: int) -> tuple[list[str], int]:
+    depth, begin = 0, start + 1
+    parts: list[str] = []
+    for at in range(start, len(word)):
+        char = word[at]
+        if char == "{":
+            depth += 1
+        elif char == "}":
+            depth -= 1
+            if depth == 0:
+                last = word[begin:at]
+                if parts:
+                    return [*parts, last], at + 1
+                return _sequence(word[start + 1 : at]), at + 1
+        elif char == "," and depth == 1:
+            parts.append(word[begin:at])
+            begin = at + 1
+    return [], start
+
+
+def _sequence(text: str) -> list[str]:
+    match = _SEQUENCE.fullmatch(text)
+    if match is None or match[1].lstrip("-").isdigit() != match[2].lstrip("-").isdigit():
+        return []
+    numeric = match[1].lstrip("-").isdigit()
+    first, last = (int(match[1]), int(match[2])) if numeric else (ord(match[1]), ord(match[2]))
+    step = 1 if last >= first else -1
+    numbers = range(first, last + step, step)[: MAX_BRACES + 1]
+    return [str(number) if numeric else chr(number) for number in numbers]

@@ -1,0 +1,52 @@
+"""Runs each package's tests with nothing installed but what the package declares.
+
+A workspace hides dependencies that are used and not declared. A program, not a test module. Arguments: names of
+packages; none: all.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TEST_TOOLS = ["pytest", "pytest-timeout", "hypothesis"]
+
+
+def packages() -> dict[str, Path]:
+    folders = [ROOT / "kernel", *sorted(ROOT.glob("plugins/*/*"))]
+    return {tomllib.loads((folder / "pyproject.toml").read_text())["project"]["name"]: folder for folder in folders}
+
+
+def requirements(folder: Path) -> list[str]:
+    """The package, the testkit, and what the package's own tests say they need."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text())
+    return [str(folder), str(ROOT / "testkit"), str(ROOT / "kernel"), *project.get("dependency-groups", {}).get("test", [])]
+
+
+def main() -> int:
+    uv = ROOT / ".venv" / "bin" / "uv"
+    failed = []
+    environ = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONPATH")}
+    for name, folder in packages().items():
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
+        with tempfile.TemporaryDirectory() as scratch:
+            python = Path(scratch) / "bin" / "python"
+            subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, scratch], check=True, env=environ)
+            install = [uv, "pip", "install", "--quiet", "--python", python, *TEST_TOOLS, *requirements(folder)]
+            subprocess.run(install, check=True, env=environ)
+            tests = [python, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", folder / "tests"]
+            done = subprocess.run(tests, cwd=ROOT, env=environ)
+            if done.returncode:
+                failed.append(name)
+    sys.stdout.write(f"isolated: failed: {failed}\n" if failed else "isolated: every package declares what it uses\n")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
