@@ -7,7 +7,7 @@ MANIFESTS := pyproject.toml uv.lock kernel/pyproject.toml testkit/pyproject.toml
 .PHONY: demo test test-fast bench docs lint setup clean
 
 demo: setup
-	@$(BIN)/hermes demo
+	@$(BIN)/hermes demo --folder .demo
 
 test: setup
 	@$(BIN)/pytest -n auto

@@ -25,7 +25,8 @@ def packages() -> dict[str, Path]:
 def requirements(folder: Path) -> list[str]:
     """The package, the testkit, and what the package's own tests say they need."""
     project = tomllib.loads((folder / "pyproject.toml").read_text())
-    return [str(folder), str(ROOT / "testkit"), str(ROOT / "kernel"), *project.get("dependency-groups", {}).get("test", [])]
+    needed = project.get("dependency-groups", {}).get("test", [])
+    return [str(folder), str(ROOT / "testkit"), str(ROOT / "kernel"), *needed]
 
 
 def main() -> int:

@@ -1,0 +1,1 @@
+"""What authors of Hermes plugins test with: a fake model server, fixtures and conformance suites."""

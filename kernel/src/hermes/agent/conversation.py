@@ -333,9 +333,7 @@ class Conversation:
             at=self.services.clock.now(),
         )
 
-    async def _wait(
-        self, request: InputRequest, seconds: float, announce: Coroutine[Any, Any, Any]
-    ) -> str | None:
+    async def _wait(self, request: InputRequest, seconds: float, announce: Coroutine[Any, Any, Any]) -> str | None:
         """The answer of a person who is there; None if none came in time (0: as long as it takes)."""
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting[request.id] = answer

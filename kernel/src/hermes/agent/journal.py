@@ -78,7 +78,7 @@ class Journal:
                 session_id=self._session_id,
                 holder=self._holder,
                 messages=tuple(numbered),
-                events=(*unsaved, *(self._stored(event) for event in stamped)),
+                events=(*unsaved, *(self._stored(event) for event in stamped if isinstance(event, DURABLE))),
                 **fields,
             )
         )

@@ -137,7 +137,7 @@ class Turn:
             await self._finish("denied", error)
         except HermesError as error:
             await self._finish("failed", error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (the boundary: a turn always ends with an event)
             self._log.exception("the turn %s failed", self.id)
             await self._finish("failed", error)
 

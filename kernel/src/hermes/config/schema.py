@@ -9,7 +9,6 @@ from msgspec import Meta
 
 from hermes.contracts.provider import ProviderSpec
 
-
 Count = Annotated[int, Meta(ge=1)]
 
 

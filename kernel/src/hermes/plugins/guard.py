@@ -147,7 +147,7 @@ class Contained:
                 raise
             self._failed(implementation, WrongType("it cancelled itself"))
             return None, False
-        except BaseException as error:  # (the boundary: SystemExit and worse included)
+        except BaseException as error:  # noqa: BLE001 (the boundary: SystemExit and worse included)
             self._failed(implementation, _timed(error, deadline))
             return None, False
         finally:

@@ -36,7 +36,7 @@ async def on_daemon_thread(
             answer = context.run(function, **arguments)
         except SystemExit as error:
             problem = RuntimeError(f"it called sys.exit({error.code!r})")
-        except BaseException as error:  # (the boundary: handed to the caller)
+        except BaseException as error:  # noqa: BLE001 (the boundary: handed to the caller)
             plain = isinstance(error, Exception) and not isinstance(error, StopIteration)
             problem = error if plain else RuntimeError(f"{type(error).__name__}: {error}")
         with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more

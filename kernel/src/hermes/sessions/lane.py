@@ -84,6 +84,14 @@ class Lane:
         self._wake.release()
         return await job.future
 
+    def post(self, work: Work[None]) -> None:
+        """The same for work that nobody waits for, and that reports its own failures."""
+        job = Job(work, 0)
+        job.future.add_done_callback(_report)
+        self._jobs.append(job)
+        self._start()
+        self._wake.release()
+
     def read_now(self, work: Work[T]) -> T | None:
         """On this thread, if the connection is free; None: it is not. For work that takes microseconds."""
         self._check_open()
@@ -245,6 +253,11 @@ class Writer(Lane):
             if not is_busy(error):
                 log.error("%s", store_error(error, self.path))
         self._pages = 0
+
+
+def _report(future: asyncio.Future[None]) -> None:
+    if not future.cancelled() and future.exception() is not None:
+        log.error("%s", future.exception())
 
 
 def _told(error: BaseException, path: str) -> BaseException:

@@ -42,7 +42,9 @@ def check_holder(db: sqlite3.Connection, session_id: str, holder: str, now: floa
     """Raises:
     LeaseLost: somebody else holds the session's lease.
     """
-    row = db.execute("SELECT holder, expires, pid, boot FROM leases WHERE name=?", (f"session:{session_id}",)).fetchone()
+    row = db.execute(
+        "SELECT holder, expires, pid, boot FROM leases WHERE name=?", (f"session:{session_id}",)
+    ).fetchone()
     if row is None or row[0] == holder or row[1] <= now or _is_dead(row[2], row[3]):
         return
     raise LeaseLost(

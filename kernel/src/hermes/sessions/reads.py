@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
+from operator import itemgetter
 
-from hermes.contracts.errors import SessionNotFound
+from hermes.contracts.errors import SessionNotFound, StoreError
 from hermes.contracts.messages import FrozenPrompt
 from hermes.contracts.store import (
     Amendment,
@@ -92,16 +93,21 @@ def history(db: sqlite3.Connection, query: HistoryQuery) -> History:
     if row is None:
         raise unknown_session(query.session_id)
     session, head, system, tools = row
+    if query.head is not None:
+        head = query.head
+        if head and not db.execute("SELECT 1 FROM messages WHERE id=? AND session=?", (head, session)).fetchone():
+            raise StoreError(f"There is no message {head} in session {query.session_id}.")
     columns = ", ".join(f"m.{name}" for name in MESSAGE.split(", "))
     rows = db.execute(
         "WITH RECURSIVE path(n) AS (SELECT ? UNION ALL SELECT parent FROM path JOIN messages ON id=n WHERE parent>0) "
         f"SELECT {columns} FROM path CROSS JOIN messages m ON m.id=n WHERE m.session=?",
-        (head if query.head is None else query.head, session),
+        (head, session),
     ).fetchall()
+    rows.sort(key=itemgetter(0))
     amendments: defaultdict[int, list[Amendment]] = defaultdict(list)
     for found in db.execute(f"SELECT {AMENDMENT} FROM amendments WHERE session=? ORDER BY id", (session,)):
         amendments[found[0]].append(amendment_of(found))
-    messages = [message_of(found) for found in reversed(rows)]
+    messages = [message_of(found) for found in rows]
     if amendments:
         messages = [
             amended(message, amendments[message.id]) if message.id in amendments else message for message in messages
@@ -130,9 +136,7 @@ def pending(db: sqlite3.Connection, session_id: str) -> Pending:
         "SELECT turn, id, name, state, effects, message, result FROM calls WHERE session=? AND turn=? ORDER BY num",
         (session, turn.id),
     )
-    requests = db.execute(
-        f"SELECT {REQUEST} FROM requests WHERE session=? AND turn=? ORDER BY num", (session, turn.id)
-    )
+    requests = db.execute(f"SELECT {REQUEST} FROM requests WHERE session=? AND turn=? ORDER BY num", (session, turn.id))
     return Pending(
         turn=turn if turn.status != "finished" else None,
         calls=tuple(call_of(found) for found in calls),
@@ -187,3 +191,8 @@ def list_state(db: sqlite3.Connection, key: StateKey) -> StateList:
         (key.plugin, key.key, key.key + "\U0010ffff"),
     )
     return StateList(values=tuple(StateValue(plugin=key.plugin, key=name, value=value) for name, value in rows))
+
+
+def has_inbox(db: sqlite3.Connection, session_id: str) -> bool:
+    session = session_number(db, session_id)
+    return bool(db.execute("SELECT 1 FROM inbox WHERE session=? LIMIT 1", (session,)).fetchone())

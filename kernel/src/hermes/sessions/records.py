@@ -165,9 +165,7 @@ REQUEST = "turn, request, status, answer, by"
 
 def request_of(row: Row) -> RequestRecord:
     """Of the columns `REQUEST`."""
-    return RequestRecord(
-        turn_id=row[0], request=decode(row[1], InputRequest), status=row[2], answer=row[3], by=row[4]
-    )
+    return RequestRecord(turn_id=row[0], request=decode(row[1], InputRequest), status=row[2], answer=row[3], by=row[4])
 
 
 def inbox_message_of(text: str) -> InboxMessage:

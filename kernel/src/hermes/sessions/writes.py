@@ -141,7 +141,6 @@ def commit(db: sqlite3.Connection, write: SessionWrite, now: float) -> Committed
     return Committed(message_ids=ids, head=head, seq=next_seq if write.reserve_seq else 0)
 
 
-
 def _duplicate(db: sqlite3.Connection, messages: tuple[Message, ...]) -> int:
     keys = [message.origin.idempotency_key for message in messages if message.origin is not None]
     keys = [key for key in keys if key]
@@ -155,9 +154,7 @@ def _duplicate(db: sqlite3.Connection, messages: tuple[Message, ...]) -> int:
     return 0
 
 
-def _position(
-    db: sqlite3.Connection, session: int, wanted: int | None, head: int, depth: int
-) -> tuple[int, int]:
+def _position(db: sqlite3.Connection, session: int, wanted: int | None, head: int, depth: int) -> tuple[int, int]:
     """The message to go under or to point at, and its depth."""
     if wanted is None or wanted == head:
         return head, depth

@@ -44,7 +44,7 @@ def main() -> None:
                 load_module(f"hermes_plugin_{plugin}", os.path.join(location, "__init__.py"))
             module = importlib.import_module(name)
         answer = capture(plugin, module)
-    except BaseException as error:  # (the boundary: what a plugin raises is the answer)
+    except BaseException as error:  # noqa: BLE001 (the boundary: what a plugin raises is the answer)
         answer = {"error": f"{type(error).__name__}: {error}"}
     out.write(msgspec.json.encode(answer))
     out.flush()

@@ -107,7 +107,7 @@ class ToolRunner:
             raise
         except ToolError as error:
             content, is_error = (TextPart(f"{error} {error.hint}".rstrip()),), True
-        except BaseException as error:  # (the boundary: a tool may raise anything)
+        except BaseException as error:  # noqa: BLE001 (the boundary: a tool may raise anything)
             self._log.error("the tool %s failed", prepared.call.name, exc_info=error)
             content, is_error = (TextPart(f"The tool failed: {type(error).__name__}: {error}"),), True
         outcome = ToolOutcome(content=content, is_error=is_error, seconds=self._clock.monotonic() - started)

@@ -15,38 +15,104 @@ from functools import lru_cache
 UNKNOWN = "\0"
 HOME = "\1"
 
+
+def names(text: str) -> frozenset[str]:
+    """A table of words."""
+    return frozenset(text.split())
+
+
 _SYSTEM = (
     "/ /Applications /Library /System /Users /bin /boot /dev /etc /home /lib /lib32 /lib64 /libx32 /opt /proc /root "
     "/run /sbin /srv /sys /usr /var /usr/bin /usr/lib /usr/lib64 /usr/local /usr/sbin /usr/share /usr/include /var/lib "
     "/var/log /System/Library /private /private/etc /private/var"
 )
-PROTECTED = tuple(tuple(path.strip("/").split("/")) if path != "/" else () for path in _SYSTEM.split())
+PROTECTED = tuple(tuple(part for part in path.split("/") if part) for path in _SYSTEM.split())
 
 _DEVICE = re.compile(
     r"/dev/(?:[shv]d[a-z*?\[]|xvd|nvme|mmcblk|r?disk\d|md\d|dm-|mapper/|loop\d|nbd|zd\d|vg|pmem|k?mem$|port$|block/)"
 )
 
 _SECRET_DIRS = frozenset({".ssh", ".aws", ".gnupg", ".kube", ".docker", ".azure", ".password-store", "mcp-tokens"})
-_SECRET_NAMES = (
-    ".env .env.* .envrc id_rsa id_dsa id_ecdsa id_ed25519 .netrc _netrc .pgpass .my.cnf .npmrc .pypirc .git-credentials "
-    ".vault-token credentials credentials.json .credentials.json auth.json shadow shadow- gshadow gshadow- sudoers "
-    "master.passwd .bash_history .zsh_history .python_history .psql_history .mysql_history *.pem *.key *.p12 *.pfx *.kdbx"
-).split()
+_SECRET_NAMES = [
+    ".env",
+    ".env.*",
+    ".envrc",
+    "id_rsa",
+    "id_dsa",
+    "id_ecdsa",
+    "id_ed25519",
+    ".netrc",
+    "_netrc",
+    ".pgpass",
+    ".my.cnf",
+    ".npmrc",
+    ".pypirc",
+    ".git-credentials",
+    ".vault-token",
+    "credentials",
+    "credentials.json",
+    ".credentials.json",
+    "auth.json",
+    "shadow",
+    "shadow-",
+    "gshadow",
+    "gshadow-",
+    "sudoers",
+    "master.passwd",
+    ".bash_history",
+    ".zsh_history",
+    ".python_history",
+    ".psql_history",
+    ".mysql_history",
+    "*.pem",
+    "*.key",
+    "*.p12",
+    "*.pfx",
+    "*.kdbx",
+]
 _SAMPLES = (".env.example", ".env.sample", ".env.template", ".env.dist", ".env.test.example", ".env.local.example")
-_SECRET_EXAMPLES = (
-    ".ssh .aws .gnupg .kube .docker .env id_rsa id_ed25519 .netrc .npmrc .git-credentials credentials shadow environ"
-).split()
+_SECRET_EXAMPLES = [
+    ".ssh",
+    ".aws",
+    ".gnupg",
+    ".kube",
+    ".docker",
+    ".env",
+    "id_rsa",
+    "id_ed25519",
+    ".netrc",
+    ".npmrc",
+    ".git-credentials",
+    "credentials",
+    "shadow",
+    "environ",
+]
 _SECRET_TAILS = ((".config", "gh"), (".config", "gcloud"), (".config", "op"), (".local", "share", "keyrings"))
 
-_STARTUP = frozenset(
-    ".bashrc .bash_profile .bash_login .bash_logout .bash_aliases .profile .zshrc .zshenv .zprofile .zlogin .zlogout "
-    ".kshrc .cshrc .tcshrc .xprofile .xinitrc .xsessionrc .inputrc .gitconfig .vimrc .envrc authorized_keys "
-    "sitecustomize.py usercustomize.py".split()
+_STARTUP = names(
+    ".bashrc .bash_profile .bash_login .bash_logout .bash_aliases .profile .zshrc .zshenv .zprofile .zlogin "
+    ".zlogout .kshrc .cshrc .tcshrc .xprofile .xinitrc .xsessionrc .inputrc .gitconfig .vimrc .envrc "
+    "authorized_keys sitecustomize.py usercustomize.py"
 )
-_WRITE_TREES = (
-    "/etc /boot /bin /sbin /lib /lib64 /usr /root /sys /proc /dev /var/spool/cron /var/lib /run /private/etc "
-    "/private/var/root /Library /System"
-).split()
+_WRITE_TREES = [
+    "/etc",
+    "/boot",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib64",
+    "/usr",
+    "/sys",
+    "/proc",
+    "/dev",
+    "/var/spool/cron",
+    "/var/lib",
+    "/run",
+    "/private/etc",
+    "/private/var/root",
+    "/Library",
+    "/System",
+]
 _WRITE_PARTS = (
     (".git", "hooks"),
     (".git", "config"),
@@ -136,32 +202,45 @@ def is_secret(path: str) -> bool:
     name = parts[-1]
     if name in ("environ", "mem") and "proc" in parts:
         return True
-    return name not in _SAMPLES and not name.endswith(".pub") and any(fnmatchcase(name, known) for known in _SECRET_NAMES)
+    return (
+        name not in _SAMPLES and not name.endswith(".pub") and any(fnmatchcase(name, known) for known in _SECRET_NAMES)
+    )
 
 
 def _may_match(part: str) -> bool:
     """A glob that could be meant for a secret: ``.s*``, ``id_*``, ``.en?``; not a plain ``*`` or ``*.py``."""
     if not any(char in part for char in "*?["):
         return False
-    return part.lstrip("*") != "" and any(fnmatchcase(name, part) for name in _SECRET_EXAMPLES)
+    wild = part[0] in "*?["
+    return part.lstrip("*") != "" and any(
+        fnmatchcase(name, part) for name in _SECRET_EXAMPLES if not (wild and name.startswith("."))
+    )
 
 
 def _has_run(parts: list[str], run: tuple[str, ...]) -> bool:
     return any(tuple(parts[at : at + len(run)]) == run for at in range(len(parts)))
 
 
-def is_sensitive_to_write(path: str, hermes_home: str = "") -> bool:
-    """What is written there runs later by itself, opens a door, or changes this guard."""
+def is_sensitive_to_write(path: str, workspace: str, hermes_home: str = "") -> bool:
+    """What is written there runs later by itself, opens a door, or changes this guard.
+
+    A ``workspace`` inside a system directory is the user's own choice.
+    """
     parts = [part for part in path.split("/") if part]
     if not parts or is_secret(path) or not _STARTUP.isdisjoint(parts) or "crontabs" in parts:
         return True
     if any(_has_run(parts, run) for run in _WRITE_PARTS):
         return True
-    if any(is_inside(path, tree) for tree in _WRITE_TREES):
+    if any(is_inside(path, tree) and not is_inside(workspace, tree) for tree in _WRITE_TREES):
         return True
     return bool(hermes_home) and any(
         is_inside(path, f"{hermes_home}/{name}") for name in ("config.yaml", ".env", "auth.json", "plugins", "state.db")
     )
+
+
+def is_in_workspace(path: str, workspace: str) -> bool:
+    """A workspace that is the root, a system or a home directory is too wide to answer for at once."""
+    return bool(workspace) and not is_protected(workspace) and is_inside(path, workspace)
 
 
 def is_inside(path: str, folder: str) -> bool:

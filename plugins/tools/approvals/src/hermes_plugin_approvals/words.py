@@ -131,7 +131,9 @@ class Expander:
         if name in ("@", "*"):
             if self.positional is None:
                 return Piece(kind, UNKNOWN)
-            return Piece("fields" if name == "@" else kind, (_FIELD_BREAK if name == "@" else " ").join(self.positional))
+            return Piece(
+                "fields" if name == "@" else kind, (_FIELD_BREAK if name == "@" else " ").join(self.positional)
+            )
         if name.isdigit() and self.positional is not None and name != "0":
             return Piece(kind, self.positional[int(name) - 1] if int(name) <= len(self.positional) else "")
         if name in self.variables:

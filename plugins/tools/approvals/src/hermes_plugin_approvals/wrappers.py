@@ -6,11 +6,11 @@ import re
 import shlex
 from typing import NamedTuple
 
-from .paths import UNKNOWN
+from .paths import UNKNOWN, names
 
 Fields = tuple[str, ...]
 
-SHELLS = frozenset("sh bash dash zsh ksh mksh ash fish rbash".split())
+SHELLS = names("sh bash dash zsh ksh mksh ash fish rbash")
 
 
 class Inner(NamedTuple):
@@ -72,7 +72,9 @@ WRAPPERS: dict[str, Wrapper] = {
     "runuser": Wrapper("ugGsc --user --command --shell", transparent=False, script_option="c"),
     "su": Wrapper("cgGsw --command --group --shell", operands=0, transparent=False, script_option="c"),
     "chroot": Wrapper("--userspec --groups", operands=1, transparent=False),
-    "xargs": Wrapper("IinPLdEsa --max-args --max-procs --replace --delimiter --arg-file --max-lines", transparent=False),
+    "xargs": Wrapper(
+        "IinPLdEsa --max-args --max-procs --replace --delimiter --arg-file --max-lines", transparent=False
+    ),
     "parallel": Wrapper("jINnL --jobs --delay --timeout", transparent=False, joined=True),
     "watch": Wrapper("nq --interval", transparent=False, joined=True),
     "flock": Wrapper("wEc --timeout --wait --command", operands=1, transparent=False, script_option="c"),

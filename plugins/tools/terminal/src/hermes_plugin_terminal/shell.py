@@ -229,6 +229,8 @@ class Shell:
         except TimeoutError:
             process.kill()
             await running.ended.wait()
+        if self._process is process:
+            self._send("builtin jobs >/dev/null\n")  # Else bash tells the next command which jobs we ended.
 
 
 def nearest_directory(path: str) -> str:

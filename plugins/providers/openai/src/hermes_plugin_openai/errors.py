@@ -1,0 +1,240 @@
+"""What went wrong at a Chat Completions endpoint, as one of our errors.
+
+The same table serves a refused request (an HTTP status and a body) and an error in mid-stream, where the
+status is only what the vendor put into the error, or 0.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from hermes.contracts.errors import (
+    AuthenticationFailed,
+    BadRequest,
+    ContentRefused,
+    ContextOverflow,
+    ModelNotFound,
+    NotEntitled,
+    Overloaded,
+    ProviderError,
+    RateLimited,
+)
+from hermes.contracts.provider import Endpoint
+
+SENTENCE_LIMIT = 600
+
+_MONEY = frozenset(
+    "insufficient_quota credit_balance_exhausted enforced_spend_limit_reached billing_hard_limit_reached "
+    "billing_not_active insufficient_balance insufficient_credits payment_required".split()
+)
+_KEY = frozenset("invalid_api_key invalid_authentication authentication_error expired_api_key".split())
+_MODEL = frozenset("model_not_found model_not_available unknown_model".split())
+_OVERFLOW = frozenset("context_length_exceeded string_above_max_length request_too_large".split())
+_REFUSED = frozenset("content_filter content_policy_violation responsibleaipolicyviolation moderation_blocked".split())
+_RATE = frozenset(
+    "rate_limit_exceeded rate_limit_error rate_limited slow_down too_many_requests requests tokens".split()
+)
+_INVALID = frozenset("invalid_request_error invalid_request bad_request".split())
+
+_OVERFLOW_TEXT = re.compile(
+    r"maximum context|context (?:length|window|size)|prompt is too long|too many (?:input )?tokens|"
+    r"reduce the length|exceeds? .{0,40}(?:token|context) limit",
+    re.IGNORECASE,
+)
+_KEY_TEXT = re.compile(
+    r"(?:api key|token|credentials?) (?:is |was )?(?:not valid|invalid|expired|incorrect)|"
+    r"(?:invalid|incorrect) api key",
+    re.IGNORECASE,
+)
+_REFUSED_TEXT = re.compile(r"moderation|flagged|content (?:management )?policy|guardrail", re.IGNORECASE)
+
+
+class Complaint(NamedTuple):
+    """What a vendor says of an error. ``code`` and ``type`` are in their own words."""
+
+    message: str
+    code: str = ""
+    type: str = ""
+    retry_soon: bool = False
+    """It says that the limit is about requests in flight, not about money."""
+
+
+def complaint_of(error: Any) -> Complaint:
+    """Reads the forms in use: OpenAI's object, a sentence, FastAPI's ``detail``, OpenRouter's ``metadata``."""
+    if isinstance(error, str):
+        return Complaint(error.strip())
+    if not isinstance(error, Mapping):
+        return Complaint("")
+    inner = error.get("error")
+    if isinstance(inner, Mapping | str) and inner:
+        return complaint_of(inner)
+    message = error.get("message") or error.get("detail") or error.get("error_description") or ""
+    if not isinstance(message, str):
+        message = msgspec.json.encode(message).decode()
+    metadata = error.get("metadata")
+    metadata = metadata if isinstance(metadata, Mapping) else {}
+    if raw := metadata.get("raw"):
+        upstream = raw if isinstance(raw, str) else msgspec.json.encode(raw).decode()
+        message = f"{message} ({metadata.get('provider_name', 'upstream')}: {upstream})"
+    if reasons := metadata.get("reasons"):
+        message = f"{message} ({', '.join(map(str, reasons))})" if isinstance(reasons, list) else message
+    return Complaint(
+        message.strip(),
+        code=str(error.get("code") or ""),
+        type=str(error.get("type") or ""),
+        retry_soon=metadata.get("limit_source") == "openrouter_in_flight_budget",
+    )
+
+
+def error_of(
+    status: int, headers: Mapping[str, str], body: bytes, endpoint: Endpoint, model: str = ""
+) -> ProviderError:
+    """A refused request. ``headers``: names in lower case, or a mapping that does not mind."""
+    try:
+        complaint = complaint_of(msgspec.json.decode(body))
+    except msgspec.DecodeError:
+        complaint = Complaint(_plain(body.decode("utf-8", "replace")))
+    if not complaint.message and (location := headers.get("location")):
+        complaint = Complaint(f"moved to {location}")
+    return provider_error(
+        status,
+        complaint,
+        endpoint,
+        model,
+        retry_after=retry_after(headers),
+        request_id=request_id_of(headers),
+    )
+
+
+def stream_error(error: Any, endpoint: Endpoint, model: str = "", request_id: str = "") -> ProviderError:
+    """An error that came in mid-stream, after the status 200."""
+    complaint = complaint_of(error)
+    status = int(complaint.code) if re.fullmatch(r"[45]\d\d", complaint.code) else 0
+    return provider_error(status, complaint, endpoint, model, request_id=request_id)
+
+
+def provider_error(
+    status: int,
+    complaint: Complaint,
+    endpoint: Endpoint,
+    model: str = "",
+    *,
+    retry_after: float | None = None,
+    request_id: str = "",
+) -> ProviderError:
+    """The error of its class; its message names provider, status, code and the vendor's sentence, never the key."""
+    kind = classify(status, complaint, retryable=retry_after is not None)
+    code = complaint.code if not complaint.code.isdigit() else ""
+    code = code or complaint.type
+    words = " ".join(filter(None, [str(status or ""), code])) or "error in mid-answer"
+    sentence = without_key(complaint.message, endpoint)[:SENTENCE_LIMIT]
+    return kind(
+        f"{endpoint.provider}: {words}: {sentence}" if sentence else f"{endpoint.provider}: {words}",
+        provider=endpoint.provider,
+        status=status,
+        code=code,
+        request_id=request_id,
+        retry_after=retry_after,
+        hint=_hint(kind, status, endpoint, model),
+    )
+
+
+def classify(status: int, complaint: Complaint, *, retryable: bool = False) -> type[ProviderError]:
+    """By the vendor's code first, then by the status, then by the sentence where a status says too little."""
+    message = complaint.message
+    words = {complaint.code.lower(), complaint.type.lower()}
+    if words & _MONEY and not complaint.retry_soon:
+        return NotEntitled
+    if status == 402:
+        return RateLimited if complaint.retry_soon and retryable else NotEntitled
+    if words & _MODEL or status == 404:
+        return ModelNotFound
+    if status == 401 or words & _KEY:
+        return AuthenticationFailed
+    if words & _OVERFLOW or status == 413:
+        return ContextOverflow
+    if words & _REFUSED:
+        return ContentRefused
+    if status == 403:
+        if _KEY_TEXT.search(message):
+            return AuthenticationFailed
+        return ContentRefused if _REFUSED_TEXT.search(message) else NotEntitled
+    if status == 429 or words & _RATE:
+        return RateLimited
+    if status in (408, 409, 424, 425) or status >= 500:
+        return Overloaded
+    if status >= 400 or words & _INVALID:
+        return _bad_request(message)
+    return Overloaded if status == 0 else BadRequest
+
+
+def _bad_request(message: str) -> type[ProviderError]:
+    if _OVERFLOW_TEXT.search(message):
+        return ContextOverflow
+    return AuthenticationFailed if _KEY_TEXT.search(message) else BadRequest
+
+
+def _hint(kind: type[ProviderError], status: int, endpoint: Endpoint, model: str) -> str:
+    name = endpoint.provider
+    key = f"the key in {endpoint.key_source}" if endpoint.key_source else "the key"
+    if kind is AuthenticationFailed:
+        if not endpoint.key:
+            return f"No key was sent. Set providers.{name}.key_env to the variable that holds it."
+        return f"Check {key}: it is not accepted by {endpoint.base_url}."
+    if kind is NotEntitled:
+        return f"Check the credit, limits and permissions of the account that {key} belongs to, or use another model."
+    if kind is ModelNotFound:
+        return f'Check the name of the model "{model}" and the address {endpoint.base_url} (providers.{name}.base_url).'
+    if kind is RateLimited:
+        return "Wait a little, or set fallback_providers so that another model takes over."
+    if kind is Overloaded:
+        return "The provider has trouble; try again later, or set fallback_providers."
+    if kind is ContextOverflow:
+        return (
+            "The conversation is longer than the model can read: start a new one, or use a model with a larger window."
+        )
+    if kind is ContentRefused:
+        return "The provider's policy refuses this content; say it differently, or use another provider."
+    if 300 <= status < 400 or status == 405:
+        return f"The address {endpoint.base_url} answers elsewhere: set providers.{name}.base_url."
+    return f"The request is refused as it is; if an option caused it, see providers.{name}.quirks."
+
+
+def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """Seconds to wait: ``retry-after-ms``, or ``Retry-After`` in seconds or as a date. None: it does not say."""
+    for name, factor in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = headers.get(name)
+        if value is None:
+            continue
+        try:
+            seconds = float(value) * factor
+        except ValueError:
+            continue
+        if 0 <= seconds < float("inf"):
+            return seconds
+    try:
+        moment = parsedate_to_datetime(headers.get("retry-after") or "")
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - (time.time() if now is None else now))
+
+
+def request_id_of(headers: Mapping[str, str]) -> str:
+    return headers.get("x-request-id") or headers.get("request-id") or headers.get("x-generation-id") or ""
+
+
+def without_key(text: str, endpoint: Endpoint) -> str:
+    """``text`` with the key taken out; some vendors repeat it in what they say of it."""
+    return text.replace(endpoint.key, "[key]") if endpoint.key else text
+
+
+def _plain(text: str) -> str:
+    """The words of a body that is no JSON: a proxy's page, a load balancer's line."""
+    text = re.sub(r"(?is)<(script|style|head).*?</\1>|<[^>]+>", " ", text)
+    return " ".join(text.split())
