@@ -16,7 +16,7 @@ def chat(index: Index) -> click.Command:
     @click.pass_context
     def run(ctx: click.Context, /, query: str | None, words: tuple[str, ...], **options: Any) -> int:
         prompt = query if query is not None else " ".join(words) or None
-        return run_one_shot(ctx, prompt=prompt, **options)
+        return run_one_shot(ctx, index, prompt=prompt, **options)
 
     return click.Command(
         "chat",

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import subprocess
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from hermes.app import App
-from hermes.config.home import Home, host_environment
-from hermes.config.load import merge, nested, parse_settings, read_yaml, split_sections
+from hermes.config.home import host_environment
+from hermes.config.load import merge, nested, read_yaml
 from hermes.config.schema import Settings
 from hermes.config.secrets import SECRET_NAME
-from hermes.config.sections import plugin_sections
 from hermes.contracts.errors import ConfigError
 from hermes.plugins.index import Index
 
 from .output import complain
-from .root import home_of
+from .settings_file import check_file, home_of_context, index_of, write_settings
+
+if TYPE_CHECKING:
+    from hermes.app import App
 
 
 def config(index: Index) -> click.Group:
@@ -33,18 +32,15 @@ def config(index: Index) -> click.Group:
     return group
 
 
-def _home(ctx: click.Context) -> Home:
-    profile = (ctx.find_root().params.get("profile")) or ""
-    return home_of(["--profile", profile] if profile else [])
-
-
 @click.command
 @click.argument("key", required=False, default="")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_context
 def get(ctx: click.Context, key: str, as_json: bool) -> None:
     """Print a setting, or all of them, as they are in force."""
-    app = App(_home(ctx).path)
+    from hermes.app import App
+
+    app = App(home_of_context(ctx).path)
     tree = effective(app)
     value: Any = tree
     for part in key.split(".") if key else []:
@@ -80,46 +76,19 @@ def set_(ctx: click.Context, key: str, value: str) -> None:
     """Write a setting to config.yaml. VALUE is YAML: true, 3, text, [a, b]. Comments in the file are not kept."""
     import yaml
 
-    home = _home(ctx)
+    home = home_of_context(ctx)
     if SECRET_NAME.search(key.rpartition(".")[2]) and not key.endswith((".key_env", "max_tokens")):
         raise ConfigError(f"{key} looks like a secret.", hint=f"Secrets belong into {home.env_file}, not config.yaml.")
     tree = merge(read_yaml(home.config_file), nested(key, yaml.safe_load(value)))
-    _write(home, tree)
+    write_settings(home, tree)
     complain(f"{key} is set in {home.config_file}")
-
-
-def _write(home: Home, tree: dict[str, Any]) -> None:
-    """Replaces ``config.yaml``, unless what would be in it is wrong."""
-    import yaml
-
-    scratch = home.config_file.with_suffix(".yaml.new")
-    scratch.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    try:
-        check_file(home, scratch)
-    except ConfigError:
-        scratch.unlink()
-        raise
-    if home.config_file.exists():
-        os.chmod(scratch, home.config_file.stat().st_mode & 0o777)
-    os.replace(scratch, home.config_file)
-
-
-def check_file(home: Home, file: Path) -> None:
-    """Raises ConfigError: what is wrong in the file, with its line."""
-    from hermes.plugins.index import load_index
-
-    plugins = load_index(home, ignore_config=True).plugins
-    own, rest = split_sections(read_yaml(file))
-    settings = parse_settings(own, file)
-    schemas = [(plugin.name, plugin.manifest.config) for plugin in plugins]
-    plugin_sections(rest, settings.plugins.entries, schemas, file)
 
 
 @click.command
 @click.pass_context
 def edit(ctx: click.Context) -> None:
     """Open config.yaml in $EDITOR, and check it afterwards."""
-    home = _home(ctx)
+    home = home_of_context(ctx)
     if not home.config_file.exists():
         home.config_file.write_text("# See: hermes config schema\n", encoding="utf-8")
     environ = host_environment()
@@ -135,7 +104,7 @@ def edit(ctx: click.Context) -> None:
 @click.pass_context
 def check(ctx: click.Context) -> None:
     """Check config.yaml: exit code 2 and the line if something is wrong."""
-    home = _home(ctx)
+    home = home_of_context(ctx)
     check_file(home, home.config_file)
     click.echo(
         f"{home.config_file}: sound" if home.config_file.exists() else f"{home.config_file}: not there, defaults"
@@ -146,15 +115,14 @@ def check(ctx: click.Context) -> None:
 @click.pass_context
 def path(ctx: click.Context) -> None:
     """Print where config.yaml is."""
-    click.echo(str(_home(ctx).config_file))
+    click.echo(str(home_of_context(ctx).config_file))
 
 
 @click.command
 @click.pass_context
 def schema(ctx: click.Context) -> None:
     """Print JSON Schema of config.yaml, for editors."""
-    index: Index = ctx.find_root().meta["hermes.index"]
-    click.echo(json.dumps(json_schema(index), indent=2))
+    click.echo(json.dumps(json_schema(index_of(ctx)), indent=2))
 
 
 def json_schema(index: Index) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from hermes.contracts.provider import ModelsQuery
 from hermes.contracts.values import Done
 from hermes.plugins.index import Index
 
-from .config import _home
+from .settings_file import home_of_context
 
 Level = Literal["ok", "warning", "problem"]
 
@@ -38,7 +38,7 @@ def doctor(index: Index) -> click.Command:
     @click.option("--offline", is_flag=True, help="Do not try to reach the provider.")
     @click.pass_context
     def command(ctx: click.Context, as_json: bool, prompt: bool, offline: bool) -> int:
-        home = _home(ctx).path
+        home = home_of_context(ctx).path
         if prompt:
             click.echo(asyncio.run(_prompt(home, as_json)))
             return 0

@@ -8,8 +8,8 @@ import click
 
 from hermes.plugins.index import Index
 
-from .config import _home
 from .output import complain
+from .settings_file import home_of_context
 
 
 def logs(index: Index) -> click.Command:
@@ -19,7 +19,7 @@ def logs(index: Index) -> click.Command:
     @click.option("--path", is_flag=True, help="Print where the file is.")
     @click.pass_context
     def command(ctx: click.Context, all_: bool, lines: int, path: bool) -> None:
-        file = _home(ctx).logs / ("agent.log" if all_ else "errors.log")
+        file = home_of_context(ctx).logs / ("agent.log" if all_ else "errors.log")
         if path:
             click.echo(str(file))
             return

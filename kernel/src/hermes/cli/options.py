@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import click
 
 from hermes.config.load import Tree, merge
+from hermes.plugins.index import Index
 from hermes.plugins.manifest import OptionEntry
 
 from .output import Output
@@ -65,11 +66,8 @@ class ChatRequest(NamedTuple):
     overrides: Tree = {}
 
 
-def run_one_shot(ctx: click.Context, *, prompt: str | None, **options: Any) -> int:
+def run_one_shot(ctx: click.Context, index: Index, *, prompt: str | None, **options: Any) -> int:
     """Answers the prompt that was given, or piped in; without one, chats."""
-    from hermes.plugins.index import Index
-
-    index: Index = ctx.meta["hermes.index"]
     request = ChatRequest(prompt=prompt, overrides=_overrides(index, options), **options)
     if request.provider and not request.model and ":" in request.provider:
         raise click.UsageError("--provider takes a provider's name; a model goes to -m.", ctx)
@@ -89,7 +87,7 @@ def run_one_shot(ctx: click.Context, *, prompt: str | None, **options: Any) -> i
     return answer_once(request, out)
 
 
-def _overrides(index: Any, options: dict[str, Any]) -> Tree:
+def _overrides(index: Index, options: dict[str, Any]) -> Tree:
     """The settings that plugins' options stand for; takes those options out."""
     overrides: Tree = {}
     manifests = {plugin.name: plugin.manifest for plugin in index.plugins}

@@ -12,8 +12,8 @@ from hermes.config.load import read_yaml
 from hermes.contracts.errors import PluginError
 from hermes.plugins.index import Index, IndexedPlugin
 
-from .config import _home, _write
 from .output import complain
+from .settings_file import home_of_context, index_of, write_settings
 
 
 def plugins(index: Index) -> click.Group:
@@ -21,11 +21,6 @@ def plugins(index: Index) -> click.Group:
     for command in (list_, info, enable, disable):
         group.add_command(command)
     return group
-
-
-def _index(ctx: click.Context) -> Index:
-    index: Index = ctx.find_root().meta["hermes.index"]
-    return index
 
 
 def _state(plugin: IndexedPlugin) -> str:
@@ -37,7 +32,7 @@ def _state(plugin: IndexedPlugin) -> str:
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
     """List all plugins there are."""
-    found = sorted(_index(ctx).plugins, key=lambda plugin: plugin.name)
+    found = sorted(index_of(ctx).plugins, key=lambda plugin: plugin.name)
     if as_json:
         click.echo(json.dumps([_described(plugin) for plugin in found], indent=2))
         return
@@ -88,7 +83,7 @@ def info(ctx: click.Context, name: str, as_json: bool) -> None:
 
 
 def _find(ctx: click.Context, name: str) -> IndexedPlugin:
-    found = {plugin.name: plugin for plugin in _index(ctx).plugins}
+    found = {plugin.name: plugin for plugin in index_of(ctx).plugins}
     if name in found:
         return found[name]
     import difflib
@@ -118,7 +113,7 @@ def disable(ctx: click.Context, name: str) -> None:
 
 def _switch(ctx: click.Context, name: str, *, on: bool) -> None:
     plugin = _find(ctx, name)
-    home = _home(ctx)
+    home = home_of_context(ctx)
     tree = read_yaml(home.config_file)
     section = dict(tree.get("plugins") or {})
     disabled = [other for other in section.get("disabled") or [] if other != name]
@@ -126,6 +121,6 @@ def _switch(ctx: click.Context, name: str, *, on: bool) -> None:
     only = section.get("enabled") or []
     if on and only and name not in only:
         section["enabled"] = [*only, name]
-    _write(home, {**tree, "plugins": section})
+    write_settings(home, {**tree, "plugins": section})
     guard = "" if on or not plugin.manifest.is_guard else " It was a guard: without one, only reading is allowed."
     complain(f"{name} is {'enabled' if on else 'disabled'}.{guard}")

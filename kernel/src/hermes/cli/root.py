@@ -49,9 +49,10 @@ Exit codes:
 class LazyGroup(click.Group):
     """Lists commands by what is known of them, and imports the one that is invoked."""
 
-    def __init__(self, *args: Any, lazy: Mapping[str, Lazy], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, lazy: Mapping[str, Lazy], index: Index, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lazy = lazy
+        self.index = index
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(self._lazy)
@@ -64,7 +65,7 @@ class LazyGroup(click.Group):
         with contextlib.redirect_stdout(sys.stderr):
             command: Any = getattr(importlib.import_module(module), attribute)
         if not isinstance(command, click.Command):
-            command = command(ctx.meta["hermes.index"])
+            command = command(self.index)
         assert isinstance(command, click.Command)
         return command
 
@@ -98,15 +99,15 @@ def build(argv: list[str], out: Output) -> click.Group:
 
     @click.pass_context
     def root(ctx: click.Context, /, **options: Any) -> Any:
-        ctx.meta["hermes.index"] = index
         if ctx.invoked_subcommand is None:
-            return run_one_shot(ctx, prompt=options.pop("oneshot"), final_only=True, **options)
+            return run_one_shot(ctx, index, prompt=options.pop("oneshot"), final_only=True, **options)
         return None
 
     return LazyGroup(
         "hermes",
         callback=root,
         lazy=lazy,
+        index=index,
         invoke_without_command=True,
         epilog=EXIT_CODES,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -143,6 +143,7 @@ def resolve_provider(query: ProviderQuery) -> MaybeAwaitable[ProviderSpec | None
 
     Answer its `ProviderSpec`, or None. The first answer is taken. Failure: the turn fails.
     """
+    raise NotImplementedError  # a specification is not called
     return None
 
 

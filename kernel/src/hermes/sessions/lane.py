@@ -165,15 +165,15 @@ class Writer(Lane):
     async def write(self, work: Work[T], *, weight: int = 0) -> T:
         """In a transaction of its own, durable against the process's death when it returns."""
         self._check_open()
-        if weight <= INLINE_BYTES and self._pages < CHECKPOINT_PAGES and not self._jobs:
-            if self.lock.acquire(blocking=False):
-                try:
-                    if self._begin_now():
-                        return self._finish(work, weight)
-                except (sqlite3.Error, UnicodeEncodeError) as error:
-                    raise store_error(error, self.path) from error
-                finally:
-                    self.lock.release()
+        small = weight <= INLINE_BYTES and self._pages < CHECKPOINT_PAGES
+        if small and not self._jobs and self.lock.acquire(blocking=False):
+            try:
+                if self._begin_now():
+                    return self._finish(work, weight)
+            except (sqlite3.Error, UnicodeEncodeError) as error:
+                raise store_error(error, self.path) from error
+            finally:
+                self.lock.release()
         return await self.run(work, weight=weight)
 
     def _begin_now(self) -> bool:

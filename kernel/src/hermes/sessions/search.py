@@ -25,7 +25,7 @@ LARGEST_WINDOW = 200_000
 DEADLINE = 0.08
 """Seconds, after which no further window of messages is looked at."""
 
-FRESH = 600
+FRESH = 400
 """So many messages above the watermark are searched directly."""
 
 
@@ -63,6 +63,7 @@ def search(index: Index, query: SearchQuery) -> SearchResult:
         return SearchResult(hits=())
     indexed = plan(index, pieces, query.roles, table="docs")
     fresh = _fresh(run, pieces)
+    run.partial |= index.unlisted() > 0 and any(piece.kind != "phrase" for piece in indexed.pieces)
     exact = not fresh and sum(indexed.messages) <= CHEAP_MESSAGES
     found = fresh + _newest(run, indexed)
     scores = None

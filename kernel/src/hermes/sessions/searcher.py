@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from hermes.contracts.store import SearchQuery, SearchResult
 
 from .failure import is_busy, is_damaged, store_error
-from .index import BATCH, Index
+from .index import MANY, Index
 from .lane import Lane
 from .search import search
 
@@ -22,6 +23,9 @@ FIRST_SECONDS = 2.0
 
 SECONDS = 0.025
 """The same, of the others."""
+
+YIELD_SECONDS = 0.2
+"""So long the background waits for searches before its next step."""
 
 
 class Searcher:
@@ -40,10 +44,16 @@ class Searcher:
         self._keeping: Index | None = None
         self._searched = False
         self._closing = False
+        self._quiet = threading.Event()
+        self._quiet.set()
 
     async def search(self, query: SearchQuery) -> SearchResult:
-        result, behind = await self._lane.run(lambda state: self._search(state, query))
-        if behind:
+        self._quiet.clear()
+        try:
+            result, due = await self._lane.run(lambda state: self._search(state, query))
+        finally:
+            self._quiet.set()
+        if due:
             self.catch_up()
         return result
 
@@ -59,12 +69,18 @@ class Searcher:
             problem = index.problem()
             if problem:
                 index.rebuild()
-                while index.advance(list_terms=False):
+                while index.advance():
                     pass
                 index.count_terms()
             return problem
 
         return await self._lane.run(work)
+
+    async def work_left(self) -> bool:
+        left = await self._lane.run(lambda state: _is_due(self._open(state)))
+        if left:
+            self.catch_up()
+        return left
 
     def catch_up(self) -> None:
         """In the background: indexes what is new, and counts terms when that is due."""
@@ -109,17 +125,21 @@ class Searcher:
 
         self._with_index(state, work)
         assert self._index is not None
-        return found[0], bool(self._index.behind()) or self._index.counting_is_due()
+        return found[0], _is_due(self._index)
 
     def _freshen(self, index: Index) -> None:
         """A backlog that would take too long is left to the background, its newest messages are searched anyway."""
-        deadline = time.monotonic() + (SECONDS if self._searched or self._keeper is None else FIRST_SECONDS)
-        many = index.behind() > 10 * BATCH
-        while index.behind() and (time.monotonic() < deadline or self._keeper is None):
-            if not index.advance(list_terms=not many):
-                break
-        if index.meta("listed") < index.meta("watermark") and (not self._searched or self._keeper is None):
+        if self._keeper is None:
+            seconds = float("inf")
+        else:
+            seconds = SECONDS if self._searched else FIRST_SECONDS
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and index.advance():
+            pass
+        if not self._searched and index.unlisted() > MANY:
             index.count_terms()
+        while time.monotonic() < deadline and index.list_terms():
+            pass
         self._searched = True
 
     def _keep(self, state: sqlite3.Connection) -> None:
@@ -127,11 +147,21 @@ class Searcher:
             if self._keeping is None:
                 self._keeping = Index(self._path, state)
             index = self._keeping
-            many = index.behind() > 10 * BATCH
-            while not self._closing and index.advance(list_terms=not many):
+            while self._may_go_on() and index.advance():
                 pass
-            if not self._closing and not index.behind() and index.counting_is_due():
+            if self._may_go_on() and not index.behind() and index.counting_is_due():
                 index.count_terms()
+            while self._may_go_on() and index.list_terms():
+                pass
         except sqlite3.Error as error:
             if not self._closing and not is_busy(error):
                 log.warning("the index was not brought up to date: %s", store_error(error, str(self._path)))
+
+    def _may_go_on(self) -> bool:
+        """Lets a search that is running finish first: two threads of Python slow each other down."""
+        self._quiet.wait(YIELD_SECONDS)
+        return not self._closing
+
+
+def _is_due(index: Index) -> bool:
+    return index.behind() > 0 or index.unlisted() > 0 or index.counting_is_due()

@@ -217,6 +217,10 @@ class SqliteStore:
             self._reader.close()
         self._writer.close()
 
+    async def index_work(self) -> bool:
+        """Whether the index is behind or its terms are due to be counted; then that is begun in the background."""
+        return await self._search_lane().work_left()
+
     @property
     def index_path(self) -> Path | None:
         return self.path.with_name("index.db") if self.path else None

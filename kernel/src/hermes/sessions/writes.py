@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from hashlib import sha256
 
-from hermes.contracts.errors import SessionNotFound, StoreError
+from hermes.contracts.errors import StoreError
 from hermes.contracts.messages import FrozenPrompt, Message, text_of
 from hermes.contracts.store import (
     AnswerResult,

@@ -30,17 +30,27 @@ from hermes.contracts.provider import Endpoint
 SENTENCE_LIMIT = 600
 
 _MONEY = frozenset(
-    "insufficient_quota credit_balance_exhausted enforced_spend_limit_reached billing_hard_limit_reached "
-    "billing_not_active insufficient_balance insufficient_credits payment_required".split()
+    [
+        "insufficient_quota",
+        "credit_balance_exhausted",
+        "enforced_spend_limit_reached",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "insufficient_balance",
+        "insufficient_credits",
+        "payment_required",
+    ]
 )
-_KEY = frozenset("invalid_api_key invalid_authentication authentication_error expired_api_key".split())
-_MODEL = frozenset("model_not_found model_not_available unknown_model".split())
-_OVERFLOW = frozenset("context_length_exceeded string_above_max_length request_too_large".split())
-_REFUSED = frozenset("content_filter content_policy_violation responsibleaipolicyviolation moderation_blocked".split())
+_KEY = frozenset(["invalid_api_key", "invalid_authentication", "authentication_error", "expired_api_key"])
+_MODEL = frozenset(["model_not_found", "model_not_available", "unknown_model"])
+_OVERFLOW = frozenset(["context_length_exceeded", "string_above_max_length", "request_too_large"])
+_REFUSED = frozenset(
+    ["content_filter", "content_policy_violation", "responsibleaipolicyviolation", "moderation_blocked"]
+)
 _RATE = frozenset(
-    "rate_limit_exceeded rate_limit_error rate_limited slow_down too_many_requests requests tokens".split()
+    ["rate_limit_exceeded", "rate_limit_error", "rate_limited", "slow_down", "too_many_requests", "requests", "tokens"]
 )
-_INVALID = frozenset("invalid_request_error invalid_request bad_request".split())
+_INVALID = frozenset(["invalid_request_error", "invalid_request", "bad_request"])
 
 _OVERFLOW_TEXT = re.compile(
     r"maximum context|context (?:length|window|size)|prompt is too long|too many (?:input )?tokens|"

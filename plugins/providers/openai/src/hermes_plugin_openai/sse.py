@@ -4,32 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+_MARK = b"\xef\xbb\xbf"
+"""The byte order mark, which a stream may begin with."""
+
 
 class EventStream:
     """Feed it bytes; it gives the ``data`` of each event, lines joined with a line feed. Comments are dropped."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
         self._data: list[bytes] = []
         self._started = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        text = self._rest + data
+        whole_lines = b"\n" in data or b"\r" in data or self._rest.endswith(b"\r")
+        self._rest += data
         if not self._started:
-            if len(text) < 3 and b"\xef\xbb\xbf".startswith(text):
-                self._rest = text
+            if len(self._rest) < len(_MARK) and _MARK.startswith(bytes(self._rest)):
                 return
             self._started = True
-            text = text.removeprefix(b"\xef\xbb\xbf")
-        lines = text.splitlines(keepends=True)
+            self._rest = self._rest.removeprefix(_MARK)
+        if not whole_lines:
+            return
+        lines = bytes(self._rest).splitlines(keepends=True)
         # A carriage return at the very end may be the first half of a line end.
-        self._rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        self._rest = bytearray(lines.pop() if lines and not lines[-1].endswith(b"\n") else b"")
         for line in lines:
             yield from self._line(line.rstrip(b"\r\n"))
 
     def finish(self) -> Iterator[bytes]:
         """The stream has ended: an event whose blank line is missing still counts."""
-        rest, self._rest = self._rest, b""
+        rest, self._rest = bytes(self._rest), bytearray()
         if rest:
             yield from self._line(rest.rstrip(b"\r\n"))
         yield from self._line(b"")

@@ -67,7 +67,8 @@ class Decoder:
     def whole(self, body: bytes) -> Iterator[ModelEvent]:
         yield from self._chunk(body)
         if not self._reason:
-            raise self._broken("the answer has no finish reason")
+            excerpt = without_key(body[:EXCERPT].decode("utf-8", "replace"), self._request.endpoint)
+            raise self._broken(f"what came is no answer: {excerpt}")
         yield from self._end()
 
     def _event(self, data: bytes) -> Iterator[ModelEvent]:

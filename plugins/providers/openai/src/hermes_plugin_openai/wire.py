@@ -74,4 +74,4 @@ class WireUsage(msgspec.Struct):
     """OpenRouter: what was charged, in US dollars."""
 
 
-chunk_decoder = msgspec.json.Decoder(WireChunk)
+chunk_decoder = msgspec.json.Decoder(WireChunk, strict=False)

@@ -33,60 +33,16 @@ _DEVICE = re.compile(
 )
 
 _SECRET_DIRS = frozenset({".ssh", ".aws", ".gnupg", ".kube", ".docker", ".azure", ".password-store", "mcp-tokens"})
-_SECRET_NAMES = [
-    ".env",
-    ".env.*",
-    ".envrc",
-    "id_rsa",
-    "id_dsa",
-    "id_ecdsa",
-    "id_ed25519",
-    ".netrc",
-    "_netrc",
-    ".pgpass",
-    ".my.cnf",
-    ".npmrc",
-    ".pypirc",
-    ".git-credentials",
-    ".vault-token",
-    "credentials",
-    "credentials.json",
-    ".credentials.json",
-    "auth.json",
-    "shadow",
-    "shadow-",
-    "gshadow",
-    "gshadow-",
-    "sudoers",
-    "master.passwd",
-    ".bash_history",
-    ".zsh_history",
-    ".python_history",
-    ".psql_history",
-    ".mysql_history",
-    "*.pem",
-    "*.key",
-    "*.p12",
-    "*.pfx",
-    "*.kdbx",
-]
+_SECRET_NAMES = names(
+    ".env .env.* .envrc id_rsa id_dsa id_ecdsa id_ed25519 .netrc _netrc .pgpass .my.cnf .npmrc .pypirc .git- "
+    "credentials .vault-token credentials credentials.json .credentials.json auth.json shadow shadow- gshadow "
+    "gshadow- sudoers master.passwd .bash_history .zsh_history .python_history .psql_history .mysql_history *.pem "
+    "*.key *.p12 *.pfx *.kdbx"
+)
 _SAMPLES = (".env.example", ".env.sample", ".env.template", ".env.dist", ".env.test.example", ".env.local.example")
-_SECRET_EXAMPLES = [
-    ".ssh",
-    ".aws",
-    ".gnupg",
-    ".kube",
-    ".docker",
-    ".env",
-    "id_rsa",
-    "id_ed25519",
-    ".netrc",
-    ".npmrc",
-    ".git-credentials",
-    "credentials",
-    "shadow",
-    "environ",
-]
+_SECRET_EXAMPLES = names(
+    ".ssh .aws .gnupg .kube .docker .env id_rsa id_ed25519 .netrc .npmrc .git-credentials credentials shadow environ"
+)
 _SECRET_TAILS = ((".config", "gh"), (".config", "gcloud"), (".config", "op"), (".local", "share", "keyrings"))
 
 _STARTUP = names(
@@ -94,25 +50,10 @@ _STARTUP = names(
     ".zlogout .kshrc .cshrc .tcshrc .xprofile .xinitrc .xsessionrc .inputrc .gitconfig .vimrc .envrc "
     "authorized_keys sitecustomize.py usercustomize.py"
 )
-_WRITE_TREES = [
-    "/etc",
-    "/boot",
-    "/bin",
-    "/sbin",
-    "/lib",
-    "/lib64",
-    "/usr",
-    "/sys",
-    "/proc",
-    "/dev",
-    "/var/spool/cron",
-    "/var/lib",
-    "/run",
-    "/private/etc",
-    "/private/var/root",
-    "/Library",
-    "/System",
-]
+_WRITE_TREES = names(
+    "/etc /boot /bin /sbin /lib /lib64 /usr /sys /proc /dev /var/spool/cron /var/lib /run /private/etc "
+    "/private/var/root /Library /System"
+)
 _WRITE_PARTS = (
     (".git", "hooks"),
     (".git", "config"),
@@ -158,7 +99,7 @@ def _from_home(path: str) -> str:
 
 
 def is_protected(path: str, homes: Iterable[str] = ()) -> bool:
-    """Is the absolute ``path`` (a glob, perhaps) the root, a system directory, a home directory, or all that is in one?"""
+    """Is the absolute ``path``, or glob, the root, a system or home directory, or all that is in one?"""
     parts = [part for part in path.split("/") if part]
     while parts and _matches_all(parts[-1]):
         parts.pop()
@@ -170,10 +111,7 @@ def _is_protected_directory(parts: list[str], homes: Iterable[str], path: str) -
         return True
     if path.startswith("/") and len(parts) == 2 and parts[0] in ("home", "Users") and UNKNOWN not in parts[1]:
         return True
-    for protected in PROTECTED:
-        if len(protected) == len(parts) and all(map(_covers, parts, protected)):
-            return True
-    return False
+    return any(len(protected) == len(parts) and all(map(_covers, parts, protected)) for protected in PROTECTED)
 
 
 def _covers(pattern: str, name: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from hermes.contracts.errors import ToolError
 
-from .matching import closest, find, replacement
+from .matching import Span, closest, find, replacement
 
 _ACTIONS: dict[str, Literal["add", "update", "delete"]] = {
     "*** Add File: ": "add",
@@ -95,21 +95,21 @@ def updated(text: str, patch: FilePatch) -> str:
     Raises:
         ToolError: a hunk, or a line that its ``@@`` names, is not there.
     """
-    at = 0
+    at = after = 0
     for number, hunk in enumerate(patch.hunks, 1):
         for anchor in hunk.anchors:
-            spans = find(text, anchor, at) or find(text, anchor)
+            spans = _find(text, anchor, at)
             if not spans:
                 raise ToolError(f'Hunk {number} for {patch.path}: there is no line "{anchor}".')
             at = spans[0].start
-        while hunk.lines and hunk.lines[-1] == " " and not find(text, hunk.old, at):
+            after = spans[0].end
+        while hunk.lines and hunk.lines[-1] == " " and not _find(text, hunk.old, at):
             hunk.lines.pop()  # A blank line before the next header, not one of the file.
         old, new = hunk.old, hunk.new
         if not old:
-            text = text if not text or text.endswith("\n") else text + "\n"
-            text, at = f"{text}{new}\n", len(text)
+            text, at = _insert(text, new, after if hunk.anchors else len(text))
             continue
-        spans = find(text, old, at) or find(text, old)
+        spans = _find(text, old, at)
         if not spans:
             raise ToolError(f"Hunk {number} for {patch.path} does not fit.{closest(text, old)}")
         span = spans[0]
@@ -119,3 +119,16 @@ def updated(text: str, patch: FilePatch) -> str:
         text = text[: span.start] + inserted + text[span.end :]
         at = span.start + len(inserted)
     return text
+
+
+def _find(text: str, old: str, start: int) -> list[Span]:
+    """From ``start`` on, or anywhere."""
+    return find(text, old, start, whole_lines=True) or find(text, old, whole_lines=True)
+
+
+def _insert(text: str, new: str, at: int) -> tuple[str, int]:
+    """Lines after the one that ends at ``at``, and where they end."""
+    head, tail = text[:at], text[at:].removeprefix("\n")
+    if head and not head.endswith("\n"):
+        head += "\n"
+    return f"{head}{new}\n{tail}", len(head) + len(new)

@@ -40,20 +40,20 @@ def _spacing(line: str) -> str:
     return re.sub(r"\s+", " ", line.translate(_PLAIN)).strip()
 
 
-_STRATEGIES: tuple[Callable[[str], str], ...] = (_ends, _typography, _indentation, _spacing)
+_STRATEGIES: tuple[Callable[[str], str], ...] = (str, _ends, _typography, _indentation, _spacing)
 
 
-def find(text: str, old: str, start: int = 0) -> list[Span]:
+def find(text: str, old: str, start: int = 0, *, whole_lines: bool = False) -> list[Span]:
     """Where ``old`` is in ``text`` from ``start`` on: exactly; else by lines, ever less strictly.
 
     The first way that finds anything decides. Lines are matched whole: ends, then typographic quotes and dashes,
     then indentation, then all white space are taken as equal.
     """
-    found, at = [], text.find(old, start)
+    found, at = [], -1 if whole_lines else text.find(old, start)
     while at >= 0:
         found.append(Span(at, at + len(old)))
         at = text.find(old, at + len(old))
-    if found or not old.strip():
+    if found or (not old.strip() and not whole_lines):
         return found
     lines, offsets = _lines(text)
     wanted = old.removesuffix("\n").split("\n")

@@ -1,0 +1,53 @@
+"""The home, the index and ``config.yaml``, for the commands that read and change settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hermes.config.home import Home
+from hermes.config.load import parse_settings, read_yaml, split_sections
+from hermes.config.sections import plugin_sections
+from hermes.contracts.errors import ConfigError
+from hermes.plugins.index import Index, load_index
+
+from .root import LazyGroup, home_of
+
+
+def home_of_context(ctx: click.Context) -> Home:
+    profile = ctx.find_root().params.get("profile") or ""
+    return home_of(["--profile", profile] if profile else [])
+
+
+def index_of(ctx: click.Context) -> Index:
+    root = ctx.find_root().command
+    assert isinstance(root, LazyGroup)
+    return root.index
+
+
+def write_settings(home: Home, tree: dict[str, Any]) -> None:
+    """Replaces ``config.yaml``, unless what would be in it is wrong."""
+    import yaml
+
+    scratch = home.config_file.with_suffix(".yaml.new")
+    scratch.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    try:
+        check_file(home, scratch)
+    except ConfigError:
+        scratch.unlink()
+        raise
+    if home.config_file.exists():
+        os.chmod(scratch, home.config_file.stat().st_mode & 0o777)
+    os.replace(scratch, home.config_file)
+
+
+def check_file(home: Home, file: Path) -> None:
+    """Raises ConfigError: what is wrong in the file, with its line."""
+    plugins = load_index(home, ignore_config=True).plugins
+    own, rest = split_sections(read_yaml(file))
+    settings = parse_settings(own, file)
+    schemas = [(plugin.name, plugin.manifest.config) for plugin in plugins]
+    plugin_sections(rest, settings.plugins.entries, schemas, file)

@@ -1,0 +1,209 @@
+"""Takes secrets out of text: logs, transcripts that are shown, tool output, errors.
+
+Known values go first, then shapes: those that manifests declare and the general ones below. What is long enough
+leaves a stub that a person can recognise (``sk-…9f2c``), all else leaves ``[redacted]``. Redacting twice changes
+nothing more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+REDACTED = "[redacted]"
+STUB_FROM = 18
+"""Characters a secret needs before a stub of it is shown."""
+MIN_VALUE = 8
+"""Shorter known values are too likely to be ordinary words."""
+
+
+def _after(separator: str, names: str, *, before: str = "") -> str:
+    """``separator`` with one of ``names`` before it. To look for the separator first is what makes this fast."""
+    behind = "|".join(f"(?<={re.escape(name + before)}{separator})" for name in names.split())
+    return f"{separator}(?:{behind})"
+
+
+_ENV_NAMES = "_KEY _APIKEY _TOKEN _SECRET _PASSWORD _PASSWD _PASS _PASSPHRASE _CREDENTIAL _CREDENTIALS _PAT _DSN"
+_FIELD_NAMES = (
+    "api_key api-key apikey access_key access-key accesskey access_key_id accesskeyid secret_key secret-key secretkey "
+    "private_key private-key privatekey secret token password passwd passphrase"
+)
+_QUOTE = "[\"']"
+_HEADERS = "api-key -token -secret -auth cookie subscription-key"
+_QUERY_SURE = (
+    r"(?:access_token|refresh_token|id_token|auth_token|api[_\-]?key|secret|client_secret|password|passwd|"
+    r"X-Amz-Signature|X-Amz-Credential|X-Amz-Security-Token|X-Goog-Signature)"
+)
+_QUERY_LIKELY = r"(?:token|key|code|sig|signature|auth)"
+_NOT_PAGES = "".join(f"(?<!page{mark}token{end})" for mark in ("", "_", "-") for end in (":", '":', "':", '"', "'"))
+_ASSIGNED = r"(?:\"(?P<s>[^\"\n]{6,})\"|'(?P<s2>[^'\n]{6,})'|(?P<s3>[^\s\"'`;&|,)}]{6,}))"
+_WITH_DIGIT = (
+    r"(?:\"(?P<s>(?=[^\"\n]*\d)[^\"\s]{8,})\"|'(?P<s2>(?=[^'\n]*\d)[^'\s]{8,})'|"
+    r"(?P<s3>(?=\S*\d)[^\s\"'#,{}\[\]()|>&*!;`]{8,}))"
+)
+_ENV_WORDS = ("_key", "_token", "_secret", "_pass", "_pat", "_credential", "_dsn", "_apikey")
+_FIELD_WORDS = ("key", "token", "secret", "passw", "passphrase")
+
+# Each with words in lower case of which any match contains one: text without them is not searched. The group that
+# matched is the secret; without groups all of it is.
+_SHAPES: tuple[tuple[tuple[str, ...], str], ...] = (
+    (
+        ("private key",),
+        r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?P<s>[\s\S]+?)(?:-----END [A-Z0-9 ]*PRIVATE KEY|\Z)",
+    ),
+    (("eyj",), r"(?<![\w\-+/=.])eyJ[\w\-]{8,}\.eyJ[\w\-]{4,}\.[\w\-]{6,}"),
+    ((":aa",), r"(?<![A-Za-z0-9_/+\-.])\d{8,10}:AA[A-Za-z0-9_\-]{32,}"),
+    (
+        ("authorization",),
+        r"(?i:authorization)[\"']?\s*[:=]\s*[\"']?(?:(?i:bearer|basic|token|digest|apikey|negotiate)\s+)?"
+        r"(?P<s>[^\s\"',;]{8,})",
+    ),
+    (("bearer ",), r"(?<!\w)(?i:bearer)\s+(?P<s>[A-Za-z0-9._~+/\-]{16,}=*)"),
+    (tuple(f"{name}:" for name in _HEADERS.split()), rf"(?i){_after(':', _HEADERS)}\s*(?P<s>[^\s\"',]{{8,}})"),
+    (("://",), r"(?<=://)[^\s/:@\"'<>]*:(?P<s>[^\s/@\"'<>]{3,})@"),
+    (("=",), rf"(?i)[?&](?:{_QUERY_SURE}=(?P<s>[^&\s\"'#<>]{{6,}})|{_QUERY_LIKELY}=(?P<s2>[^&\s\"'#<>]{{16,}}))"),
+    (_ENV_WORDS, rf"{_after('=', _ENV_NAMES)}{_ASSIGNED}"),
+    (_ENV_WORDS, rf"{_after('=', _ENV_NAMES, before=' ')}\s*{_WITH_DIGIT}"),
+    (
+        _FIELD_WORDS,
+        rf"(?i){_after(_QUOTE, _FIELD_NAMES)}{_NOT_PAGES}\s*:\s*"
+        r"(?:\"(?P<s>[^\"\n]{6,})\"|'(?P<s2>[^'\n]{6,})')",
+    ),
+    (
+        _FIELD_WORDS,
+        rf"(?im){_after(':', f'{_FIELD_NAMES} {_ENV_NAMES}')}{_NOT_PAGES}[ \t]+{_WITH_DIGIT}[ \t]*$",
+    ),
+)
+
+_VENDORS = (
+    r"sk-[A-Za-z0-9_\-]{16,}",
+    r"sk_(?:live|test)_[A-Za-z0-9]{10,}",
+    r"rk_(?:live|test)_[A-Za-z0-9]{10,}",
+    *(rf"gh{kind}_[A-Za-z0-9]{{20,}}" for kind in "pousr"),
+    r"github_pat_[A-Za-z0-9_]{20,}",
+    r"glpat-[A-Za-z0-9_\-]{16,}",
+    r"xox[abeoprs]-[A-Za-z0-9\-]{10,}",
+    r"xapp-\d-[A-Za-z0-9\-]{10,}",
+    r"AIza[A-Za-z0-9_\-]{30,}",
+    r"ya29\.[A-Za-z0-9_\-]{20,}",
+    r"AKIA[A-Z0-9]{16}",
+    r"ASIA[A-Z0-9]{16}",
+    r"pplx-[A-Za-z0-9]{20,}",
+    r"fal_[A-Za-z0-9_\-]{20,}",
+    r"fc-[a-f0-9]{20,}",
+    r"bb_live_[A-Za-z0-9_\-]{10,}",
+    r"gAAAAA[A-Za-z0-9_\-]{40,}={0,2}",
+    r"SG\.[A-Za-z0-9_\-]{16,}\.[A-Za-z0-9_\-]{16,}",
+    r"hf_[A-Za-z0-9]{20,}",
+    r"r8_[A-Za-z0-9]{20,}",
+    r"npm_[A-Za-z0-9]{30,}",
+    r"pypi-[A-Za-z0-9_\-]{30,}",
+    *(rf"do{kind}_v1_[a-f0-9]{{32,}}" for kind in "opr"),
+    r"tvly-[A-Za-z0-9_\-]{16,}",
+    r"exa_[A-Za-z0-9]{20,}",
+    r"gsk_[A-Za-z0-9]{20,}",
+    r"syt_[A-Za-z0-9_\-]{20,}",
+    r"xai-[A-Za-z0-9]{20,}",
+    r"ntn_[A-Za-z0-9]{20,}",
+    r"fw_[A-Za-z0-9]{20,}",
+    r"mem0_[A-Za-z0-9]{20,}",
+    r"hsk-[A-Za-z0-9]{20,}",
+    r"brv_[A-Za-z0-9]{20,}",
+)
+_PLACEHOLDER = re.compile(
+    r"\[redacted\]|\$[A-Za-z_{(].*|<[^>]*>|\{.*|%.*|x{4,}|\*{3,}|\.{3}.*|your[-_ ].*|.{3}….{4}|"
+    r"(?i:none|null|true|false|undefined|changeme|example.*|placeholder.*|string|boolean|integer|number|required|optional|"
+    r"pass|passwd|password|secret|token)|"
+    r"(?:os|self|process|config|settings|env|ctx|options|args|request|response|data|import)\b[\w.]*[.(\[].*|[A-Za-z_][\w.]*\(.*",
+    re.DOTALL,
+)
+"""What stands where a secret would: a reference, an example, a stub."""
+
+_GROUP = re.compile(r"\([^()]*\)")
+_LEAD = re.compile(r"(?:[A-Za-z0-9_\-]|\\-)+")
+
+
+class Redactor:
+    """``patterns``: shapes of secrets, as regular expressions; one that is wrong is left out and named in ``wrong``.
+
+    ``values``: secrets that are known. Nothing is compiled before the first text.
+    """
+
+    def __init__(self, patterns: Iterable[str], values: Iterable[str] = ()) -> None:
+        self._patterns = tuple(patterns)
+        self._values = tuple(values)
+        self._shapes: list[tuple[tuple[str, ...], re.Pattern[str]]] | None = None
+        self._tokens: list[tuple[str, re.Pattern[str]]] = []
+        self._known: re.Pattern[str] | None = None
+        self.wrong: tuple[str, ...] = ()
+
+    def redact(self, text: str) -> str:
+        """``text`` without secrets; text that has none comes back as it is."""
+        if len(text) < 6:
+            return text
+        if self._shapes is None:
+            self._compile()
+        assert self._shapes is not None
+        if self._known is not None:
+            text = self._known.sub(_stub_whole, text)
+        lower = text.lower()
+        for words, shape in self._shapes:
+            if any(word in lower for word in words):
+                text = shape.sub(_stub_group, text)
+        for lead, token in self._tokens:
+            if lead in text:
+                text = token.sub(_stub_whole, text)
+        return text
+
+    def _compile(self) -> None:
+        known = sorted({value for value in self._values if len(value) >= MIN_VALUE and not _is_stub(value)}, key=len)
+        if known:
+            self._known = re.compile("|".join(re.escape(value) for value in reversed(known)))
+        wrong = []
+        for pattern in dict.fromkeys((*_VENDORS, *self._patterns)):
+            try:
+                token = re.compile(rf"(?<![A-Za-z0-9_/+\-.])(?:{pattern})")
+                if re.compile(pattern).search("") is not None:
+                    raise re.error("it matches nothing at all")
+            except re.error:
+                wrong.append(pattern)
+            else:
+                self._tokens.append((_lead(pattern), token))
+        self.wrong = tuple(wrong)
+        self._shapes = [(words, re.compile(shape)) for words, shape in _SHAPES]
+
+
+def _lead(pattern: str) -> str:
+    """The literal text that every match of ``pattern`` starts with; empty where that is not plain to see."""
+    match = _LEAD.match(pattern)
+    if match is None or "|" in _GROUP.sub("", pattern):
+        return ""
+    lead, rest = match[0], pattern[match.end() :]
+    if rest[:1] in ("?", "*", "{"):
+        lead = lead.removesuffix("\\-") if lead.endswith("\\-") else lead[:-1]
+    return lead.replace("\\-", "-")
+
+
+def stub(secret: str) -> str:
+    """What stays of a secret: its first 3 and last 4 characters, if it is long enough to spare them."""
+    if len(secret) < STUB_FROM or any(char.isspace() for char in secret):
+        return REDACTED
+    return f"{secret[:3]}…{secret[-4:]}"
+
+
+def _is_stub(text: str) -> bool:
+    return text == REDACTED or (len(text) == 8 and text[3] == "…")
+
+
+def _stub_whole(match: re.Match[str]) -> str:
+    return stub(match[0])
+
+
+def _stub_group(match: re.Match[str]) -> str:
+    name = match.lastgroup
+    if name is None:
+        return stub(match[0])
+    if _PLACEHOLDER.fullmatch(match[name]):
+        return match[0]
+    start, end = match.start(name) - match.start(), match.end(name) - match.start()
+    return match[0][:start] + stub(match[name]) + match[0][end:]
