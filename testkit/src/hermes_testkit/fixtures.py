@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from .command import Hermes
     from .model_server import ModelServer
 
 
@@ -18,3 +20,18 @@ def model_server() -> Iterator[ModelServer]:
 
     with ModelServer() as server:
         yield server
+
+
+@pytest.fixture
+def hermes(tmp_path: Path) -> Hermes:
+    """The command line, with an empty home: ``hermes("-z", "hello")``."""
+    from .command import Hermes
+
+    return Hermes(tmp_path)
+
+
+@pytest.fixture
+def hermes_with_model(hermes: Hermes, model_server: ModelServer) -> Hermes:
+    """The command line, with ``model_server`` as its only provider."""
+    hermes.use(model_server.url)
+    return hermes

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import pytest
+
 from hermes.contracts.errors import ToolError
 from hermes.contracts.host import CallOutput, Clock, ConfigQuery, ConfigSection, Host, PluginContext, TerminalQuery
 from hermes.contracts.scope import Scope
@@ -651,11 +652,12 @@ class TerminalSuite:
 
 
 async def gone(terminal: Driver, pids: Iterable[str]) -> None:
-    """Waits until no process has one of the ids."""
-    check = "; ".join(f"kill -0 {pid} 2>/dev/null && echo {pid}" for pid in pids)
+    """Waits until no process of the ids runs; one that has ended and was not yet waited for does not."""
+    check = f"ps -o stat= -p {','.join(pids)}"
 
     async def all_gone() -> bool:
-        return not (await terminal.run(f"{check}; true", fresh=True)).text
+        states = (await terminal.run(check, fresh=True)).text.split()
+        return all(state.startswith("Z") for state in states)
 
     await eventually(all_gone)
 

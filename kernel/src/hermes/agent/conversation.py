@@ -244,6 +244,7 @@ class Conversation:
             if not await self._run_leased(messages):
                 await follow(self, messages)
         except BaseException as error:
+            self.services.log.error("the session %s stopped", self.id, exc_info=error)
             self.feed.fail(error)
             if not isinstance(error, Exception):
                 raise

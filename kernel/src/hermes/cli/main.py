@@ -67,3 +67,7 @@ def _leave(code: int, out: Output | None = None) -> None:
     except (BrokenPipeError, ValueError):
         code = code or 141
     os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

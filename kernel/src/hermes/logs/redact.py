@@ -41,8 +41,7 @@ _WITH_DIGIT = (
     r"(?:\"(?P<s>(?=[^\"\n]*\d)[^\"\s]{8,})\"|'(?P<s2>(?=[^'\n]*\d)[^'\s]{8,})'|"
     r"(?P<s3>(?=\S*\d)[^\s\"'#,{}\[\]()|>&*!;`]{8,}))"
 )
-_ENV_WORDS = ("_key", "_token", "_secret", "_pass", "_pat", "_credential", "_dsn", "_apikey")
-_FIELD_WORDS = ("key", "token", "secret", "passw", "passphrase")
+_FIELD_WORDS = ("key", "token", "secret", "pass")
 
 # Each with words in lower case of which any match contains one: text without them is not searched. The group that
 # matched is the secret; without groups all of it is.
@@ -54,16 +53,16 @@ _SHAPES: tuple[tuple[tuple[str, ...], str], ...] = (
     (("eyj",), r"(?<![\w\-+/=.])eyJ[\w\-]{8,}\.eyJ[\w\-]{4,}\.[\w\-]{6,}"),
     ((":aa",), r"(?<![A-Za-z0-9_/+\-.])\d{8,10}:AA[A-Za-z0-9_\-]{32,}"),
     (
-        ("authorization",),
+        ("auth",),
         r"(?i:authorization)[\"']?\s*[:=]\s*[\"']?(?:(?i:bearer|basic|token|digest|apikey|negotiate)\s+)?"
         r"(?P<s>[^\s\"',;]{8,})",
     ),
     (("bearer ",), r"(?<!\w)(?i:bearer)\s+(?P<s>[A-Za-z0-9._~+/\-]{16,}=*)"),
-    (tuple(f"{name}:" for name in _HEADERS.split()), rf"(?i){_after(':', _HEADERS)}\s*(?P<s>[^\s\"',]{{8,}})"),
+    (("key", "token", "secret", "auth", "cookie"), rf"(?i){_after(':', _HEADERS)}\s*(?P<s>[^\s\"',]{{8,}})"),
     (("://",), r"(?<=://)[^\s/:@\"'<>]*:(?P<s>[^\s/@\"'<>]{3,})@"),
     (("=",), rf"(?i)[?&](?:{_QUERY_SURE}=(?P<s>[^&\s\"'#<>]{{6,}})|{_QUERY_LIKELY}=(?P<s2>[^&\s\"'#<>]{{16,}}))"),
-    (_ENV_WORDS, rf"{_after('=', _ENV_NAMES)}{_ASSIGNED}"),
-    (_ENV_WORDS, rf"{_after('=', _ENV_NAMES, before=' ')}\s*{_WITH_DIGIT}"),
+    (("=",), rf"{_after('=', _ENV_NAMES)}{_ASSIGNED}"),
+    (("=",), rf"{_after('=', _ENV_NAMES, before=' ')}\s*{_WITH_DIGIT}"),
     (
         _FIELD_WORDS,
         rf"(?i){_after(_QUOTE, _FIELD_NAMES)}{_NOT_PAGES}\s*:\s*"
@@ -119,6 +118,8 @@ _PLACEHOLDER = re.compile(
 )
 """What stands where a secret would: a reference, an example, a stub."""
 
+_OUTSIDE = r"[^A-Za-z0-9_/+\-.]"
+_INSIDE = re.compile(r"[A-Za-z0-9_/+\-.]")
 _GROUP = re.compile(r"\([^()]*\)")
 _LEAD = re.compile(r"(?:[A-Za-z0-9_\-]|\\-)+")
 
@@ -132,8 +133,10 @@ class Redactor:
     def __init__(self, patterns: Iterable[str], values: Iterable[str] = ()) -> None:
         self._patterns = tuple(patterns)
         self._values = tuple(values)
-        self._shapes: list[tuple[tuple[str, ...], re.Pattern[str]]] | None = None
-        self._tokens: list[tuple[str, re.Pattern[str]]] = []
+        self._compiled = False
+        self._tokens: list[tuple[str, str]] = []
+        self._joined: list[tuple[str, str]] = []
+        self._joint: re.Pattern[str] | None = None
         self._known: re.Pattern[str] | None = None
         self.wrong: tuple[str, ...] = ()
 
@@ -141,36 +144,54 @@ class Redactor:
         """``text`` without secrets; text that has none comes back as it is."""
         if len(text) < 6:
             return text
-        if self._shapes is None:
+        if not self._compiled:
             self._compile()
-        assert self._shapes is not None
         if self._known is not None:
             text = self._known.sub(_stub_whole, text)
         lower = text.lower()
-        for words, shape in self._shapes:
-            if any(word in lower for word in words):
-                text = shape.sub(_stub_group, text)
-        for lead, token in self._tokens:
+        found: dict[str, bool] = {}
+        for words, shape in _SHAPES:
+            for word in words:
+                if word not in found:
+                    found[word] = word in lower
+                if found[word]:
+                    text = re.sub(shape, _stub_group, text)
+                    break
+        joined = self._joint is not None and self._joint.search(f"\n{text}") is not None
+        for lead, token in (*self._tokens, *self._joined) if joined else self._tokens:
             if lead in text:
-                text = token.sub(_stub_whole, text)
+                text = re.sub(token, _stub_token, text)
         return text
 
     def _compile(self) -> None:
         known = sorted({value for value in self._values if len(value) >= MIN_VALUE and not _is_stub(value)}, key=len)
         if known:
             self._known = re.compile("|".join(re.escape(value) for value in reversed(known)))
-        wrong = []
+        wrong, leads = [], []
         for pattern in dict.fromkeys((*_VENDORS, *self._patterns)):
-            try:
-                token = re.compile(rf"(?<![A-Za-z0-9_/+\-.])(?:{pattern})")
-                if re.compile(pattern).search("") is not None:
-                    raise re.error("it matches nothing at all")
-            except re.error:
+            if pattern not in _VENDORS and not _is_sound(pattern):
                 wrong.append(pattern)
-            else:
-                self._tokens.append((_lead(pattern), token))
+                continue
+            lead = _lead(pattern)
+            if lead.endswith(("-", "_")):
+                leads.append(lead)
+            (self._joined if lead.endswith(("-", "_")) else self._tokens).append((lead, pattern))
         self.wrong = tuple(wrong)
-        self._shapes = [(words, re.compile(shape)) for words, shape in _SHAPES]
+        self._joint = _joint_of(leads)
+        self._compiled = True
+
+
+def _is_sound(pattern: str) -> bool:
+    try:
+        return re.compile(pattern).search("") is None
+    except re.error:
+        return False
+
+
+def _joint_of(leads: list[str]) -> re.Pattern[str]:
+    """Finds whether any token is there that starts with one of ``leads``, by the mark that they end with."""
+    behind = "|".join(f"(?<={_OUTSIDE}{re.escape(lead)})" for lead in sorted(set(leads)))
+    return re.compile(rf"[_\-](?=[A-Za-z0-9_\-]{{4}})(?:{behind})")
 
 
 def _lead(pattern: str) -> str:
@@ -193,6 +214,12 @@ def stub(secret: str) -> str:
 
 def _is_stub(text: str) -> bool:
     return text == REDACTED or (len(text) == 8 and text[3] == "…")
+
+
+def _stub_token(match: re.Match[str]) -> str:
+    """A token starts where a word starts. To look here is much faster than to ask the expression to."""
+    start = match.start()
+    return match[0] if start and _INSIDE.match(match.string[start - 1]) else stub(match[0])
 
 
 def _stub_whole(match: re.Match[str]) -> str:

@@ -25,7 +25,7 @@ LARGEST_WINDOW = 200_000
 DEADLINE = 0.08
 """Seconds, after which no further window of messages is looked at."""
 
-FRESH = 400
+FRESH = 200
 """So many messages above the watermark are searched directly."""
 
 

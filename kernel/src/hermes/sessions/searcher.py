@@ -12,7 +12,7 @@ from pathlib import Path
 from hermes.contracts.store import SearchQuery, SearchResult
 
 from .failure import is_busy, is_damaged, store_error
-from .index import MANY, Index
+from .index import BATCH, MANY, Index
 from .lane import Lane
 from .search import search
 
@@ -20,9 +20,6 @@ log = logging.getLogger(__name__)
 
 FIRST_SECONDS = 2.0
 """What the first search of a process may spend on bringing the index up to date."""
-
-SECONDS = 0.025
-"""The same, of the others."""
 
 YIELD_SECONDS = 0.2
 """So long the background waits for searches before its next step."""
@@ -128,19 +125,23 @@ class Searcher:
         return found[0], _is_due(self._index)
 
     def _freshen(self, index: Index) -> None:
-        """A backlog that would take too long is left to the background, its newest messages are searched anyway."""
-        if self._keeper is None:
-            seconds = float("inf")
-        else:
-            seconds = SECONDS if self._searched else FIRST_SECONDS
-        deadline = time.monotonic() + seconds
+        """More than a batch is left to the background, but for the first search; its newest messages are searched
+        anyway.
+        """
+        if self._keeper is not None and self._searched:
+            if index.behind() <= BATCH:
+                index.advance()
+            if index.unlisted() <= BATCH:
+                index.list_terms()
+            return
+        self._searched = True
+        deadline = time.monotonic() + (FIRST_SECONDS if self._keeper is not None else float("inf"))
         while time.monotonic() < deadline and index.advance():
             pass
-        if not self._searched and index.unlisted() > MANY:
+        if index.unlisted() > MANY:
             index.count_terms()
         while time.monotonic() < deadline and index.list_terms():
             pass
-        self._searched = True
 
     def _keep(self, state: sqlite3.Connection) -> None:
         try:

@@ -93,7 +93,9 @@ class ToolRunner:
                 prepared.arguments = check_arguments(prepared.bound.arguments, rewrite.arguments or arguments)
         except HermesError as error:
             prepared.refuse(f"{error} {error.hint}".rstrip())
-        prepared.call = msgspec.structs.replace(call, arguments=msgspec.to_builtins(prepared.arguments))
+        given = rewrite.arguments or arguments
+        shown = {name: value for name, value in prepared.arguments.items() if name in given}
+        prepared.call = msgspec.structs.replace(call, arguments=msgspec.to_builtins(shown) or given)
 
     async def run(self, prepared: PreparedCall, hooks: Hooks) -> ToolOutcome:
         """Runs a call that may run, and lets the plugins see and change its result."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from hermes.contracts.terminal import CommandEvent, CommandExited, FileInfo, RunCommand, WriteFile
 from hermes_plugin_terminal.local import LocalTerminal
 from hermes_testkit.terminal_suite import TerminalSuite

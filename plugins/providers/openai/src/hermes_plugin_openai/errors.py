@@ -28,6 +28,8 @@ from hermes.contracts.errors import (
 from hermes.contracts.provider import Endpoint
 
 SENTENCE_LIMIT = 600
+SHORTEST_KEY = 6
+"""Of fewer characters a key is a placeholder, and may be part of any word."""
 
 _MONEY = frozenset(
     [
@@ -58,8 +60,8 @@ _OVERFLOW_TEXT = re.compile(
     re.IGNORECASE,
 )
 _KEY_TEXT = re.compile(
-    r"(?:api key|token|credentials?) (?:is |was )?(?:not valid|invalid|expired|incorrect)|"
-    r"(?:invalid|incorrect) api key",
+    r"api[ _-]key (?:is |was |has )?(?:not valid|invalid|expired|incorrect|not found)|"
+    r"(?:invalid|incorrect|expired) api[ _-]key|token (?:is |has )?expired",
     re.IGNORECASE,
 )
 _REFUSED_TEXT = re.compile(r"moderation|flagged|content (?:management )?policy|guardrail", re.IGNORECASE)
@@ -241,7 +243,7 @@ def request_id_of(headers: Mapping[str, str]) -> str:
 
 def without_key(text: str, endpoint: Endpoint) -> str:
     """``text`` with the key taken out; some vendors repeat it in what they say of it."""
-    return text.replace(endpoint.key, "[key]") if endpoint.key else text
+    return text.replace(endpoint.key, "[key]") if len(endpoint.key) >= SHORTEST_KEY else text
 
 
 def _plain(text: str) -> str:

@@ -70,7 +70,8 @@ async def _ask(conversation: Conversation, prompt: str) -> None:
                 click.secho(f"\n· {event.name} {json.dumps(event.arguments, ensure_ascii=False)}", fg="cyan")
             case ToolFinished():
                 text = "".join(getattr(part, "text", "") for part in event.content)
-                click.secho("\n".join(f"  {line}" for line in text.splitlines()), dim=True)
+                click.secho(f"  {event.name}:", dim=True)
+                click.secho("\n".join(f"    {line}" for line in text.splitlines()), dim=True)
             case TurnFinished():
                 click.echo()
                 if event.outcome != "done":

@@ -21,7 +21,9 @@ _MATCH = re.compile(r"^(?P<path>.+?):(?P<line>\d+):")
 
 def command(pattern: str, path: str, glob: str, mode: Mode, context: int, limit: int) -> str:
     """The shell command; its output is lines, its status that of grep: 0 found, 1 nothing, 2 an error."""
-    lines = (limit + 1) * (2 * context + 2) if mode == "content" else 100_000 if mode == "count" else limit + 1
+    lines = (limit + 1) * (2 * context + 2) if mode == "content" else limit + 1
+    if mode == "count" or "/" in glob:
+        lines = 100_000  # What is found is counted, or sorted out, only afterwards.
     return (
         "set -o pipefail; if command -v rg >/dev/null 2>&1; then\n"
         f"{_rg(pattern, path, glob, mode, context)} | head -n {lines}\n"
@@ -37,7 +39,7 @@ def _rg(pattern: str, path: str, glob: str, mode: Mode, context: int) -> str:
         return f"{common} --sortr=modified " + (f"-l {target}" if pattern else f"--files -- {quote(path)}")
     if mode == "count":
         return f"{common} -c --with-filename {target}"
-    return f"{common} -n --no-heading --with-filename --sort=path -C {context} {target}"
+    return f"{common} -n --no-heading --with-filename{_around(context)} {target}"
 
 
 def _grep(pattern: str, path: str, glob: str, mode: Mode, context: int) -> str:
@@ -58,10 +60,14 @@ def _grep(pattern: str, path: str, glob: str, mode: Mode, context: int) -> str:
     if mode == "count":
         return f"{common} -cH {target} | grep -v ':0$'"
     # What comes around a match cannot be told from a match elsewhere when paths are sorted out only afterwards.
-    return f"{common} -nH -C {0 if '/' in glob else context} {target}"
+    return f"{common} -nH{_around(0 if '/' in glob else context)} {target}"
 
 
-def present(output: str, *, mode: Mode, glob: str, limit: int) -> str:
+def _around(context: int) -> str:
+    return f" -C {context}" if context else ""
+
+
+def present(output: str, *, mode: Mode, glob: str, context: int, limit: int) -> str:
     """The answer of `command` as a model reads it; blank when nothing was found."""
     lines = [line.removeprefix("./") for line in output.splitlines()]
     if mode == "count":
@@ -70,6 +76,8 @@ def present(output: str, *, mode: Mode, glob: str, limit: int) -> str:
         lines = [line for line in lines if _fits(line, glob)]
         more = [f"[the first {limit}; there are more]"] if len(lines) > limit else []
         return "\n".join(lines[:limit] + more)
+    if not context:
+        lines.sort(key=lambda line: line.partition(":")[0])
     return _matches(lines, glob, limit)
 
 

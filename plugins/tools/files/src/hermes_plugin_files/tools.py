@@ -87,14 +87,15 @@ async def search_files(
         raise ToolError('pattern is empty. That is for mode "files", which then lists all files that fit glob.')
     await files.existing(path)
     limit = min(max(limit, 1), search.MAX_LIMIT)
-    command = search.command(pattern, path, glob, mode, min(max(context, 0), 20), limit)
+    context = min(max(context, 0), 20)
+    command = search.command(pattern, path, glob, mode, context, limit)
     output, code, timed_out = await _run(files, command)
-    found = search.present(output, mode=mode, glob=glob, limit=limit)
+    found = search.present(output, mode=mode, glob=glob, context=context, limit=limit)
     if timed_out:
         return f"{found}\n[stopped after {SEARCH_TIMEOUT:.0f} s; narrow path or glob]".lstrip()
     if code == 2 and not found:
         raise ToolError(f"The search failed: {output.strip()[:500] or 'the pattern may be wrong.'}")
-    return found or f"Nothing found for {pattern!r} in {path}" + (f" ({glob})." if glob else ".")
+    return found or f"Nothing found for {pattern!r} in {path}" + (f" ({glob})" if glob else "")
 
 
 async def _run(files: Files, command: str) -> tuple[str, int, bool]:
