@@ -121,6 +121,8 @@ _PLACEHOLDER = re.compile(
 _OUTSIDE = r"[^A-Za-z0-9_/+\-.]"
 _INSIDE = re.compile(r"[A-Za-z0-9_/+\-.]")
 _GROUP = re.compile(r"\([^()]*\)")
+_LONG = re.compile(r"\[(?:A-Z|a-z|A-F|a-f|0-9|_|\\-|-)+\]\{(?:[4-9]|\d\d)")
+"""What may follow the lead of a token that is looked for by its lead's last mark."""
 _LEAD = re.compile(r"(?:[A-Za-z0-9_\-]|\\-)+")
 
 
@@ -167,16 +169,21 @@ class Redactor:
         known = sorted({value for value in self._values if len(value) >= MIN_VALUE and not _is_stub(value)}, key=len)
         if known:
             self._known = re.compile("|".join(re.escape(value) for value in reversed(known)))
-        wrong, leads = [], []
+        wrong: list[str] = []
+        leads: list[str] = []
+        joined: list[tuple[str, str]] = []
+        tokens: list[tuple[str, str]] = []
         for pattern in dict.fromkeys((*_VENDORS, *self._patterns)):
             if pattern not in _VENDORS and not _is_sound(pattern):
                 wrong.append(pattern)
                 continue
-            lead = _lead(pattern)
-            if lead.endswith(("-", "_")):
+            lead, rest = _lead(pattern)
+            if lead.endswith(("-", "_")) and _LONG.match(rest):
                 leads.append(lead)
-            (self._joined if lead.endswith(("-", "_")) else self._tokens).append((lead, pattern))
-        self.wrong = tuple(wrong)
+                joined.append((lead, pattern))
+            else:
+                tokens.append((lead, pattern))
+        self.wrong, self._joined, self._tokens = tuple(wrong), joined, tokens
         self._joint = _joint_of(leads)
         self._compiled = True
 
@@ -194,15 +201,15 @@ def _joint_of(leads: list[str]) -> re.Pattern[str]:
     return re.compile(rf"[_\-](?=[A-Za-z0-9_\-]{{4}})(?:{behind})")
 
 
-def _lead(pattern: str) -> str:
-    """The literal text that every match of ``pattern`` starts with; empty where that is not plain to see."""
+def _lead(pattern: str) -> tuple[str, str]:
+    """The literal text that every match of ``pattern`` starts with, as far as that is plain to see, and the rest."""
     match = _LEAD.match(pattern)
     if match is None or "|" in _GROUP.sub("", pattern):
-        return ""
+        return "", pattern
     lead, rest = match[0], pattern[match.end() :]
     if rest[:1] in ("?", "*", "{"):
         lead = lead.removesuffix("\\-") if lead.endswith("\\-") else lead[:-1]
-    return lead.replace("\\-", "-")
+    return lead.replace("\\-", "-"), rest
 
 
 def stub(secret: str) -> str:

@@ -199,16 +199,23 @@ def _package(name: str, module: str, manifest_file: Path, source: Source) -> Ind
         manifest = read_manifest(manifest_file)
         if manifest.name != name:
             raise PluginError(f'{manifest_file} says "{manifest.name}", but the plugin is installed as "{name}".')
-        module = module if source == "installed" else f"hermes_plugin_{name}"
+        start = ""
+        if source != "installed":
+            start, module = str(manifest_file.parent), _module_name(name, manifest_file.parent)
         tools = dict(manifest.tools)
         for tool_module in manifest.tool_modules:
-            start = "" if source == "installed" else str(manifest_file.parent)
-            tools.update(_capture(name, tool_module, start).tools)
+            inner = tool_module if not start else module + tool_module.removeprefix(f"hermes_plugin_{name}")
+            tools.update(_capture(name, inner, start).tools)
     except HermesError as error:
         return _broken(name, source, str(manifest_file), error, _text(code), _text(manifest_file))
     return IndexedPlugin(
         name=name, source=source, manifest=manifest, module=module, path=str(manifest_file), tools=tools
     )
+
+
+def _module_name(name: str, place: Path) -> str:
+    """Of a plugin in a folder: two homes in one process may each have one of the same name."""
+    return f"hermes_plugin_{name.replace('-', '_')}_{_digest(str(place))}"
 
 
 def _data_only(file: Path, source: Source) -> IndexedPlugin:
@@ -226,7 +233,8 @@ def _single_file(file: Path, source: Source) -> IndexedPlugin:
     try:
         tree = {"name": file.stem.replace("_", "-"), **(header_of(text) or {})}
         declared = parse_manifest(tree, str(file))
-        captured = _capture(declared.name, f"hermes_plugin_{declared.name}", str(file))
+        module = _module_name(declared.name, file)
+        captured = _capture(declared.name, module, str(file))
     except HermesError as error:
         return _broken(file.stem.replace("_", "-"), source, str(file), error, text)
     hooks = sorted({*declared.hooks, *captured.hooks})
@@ -234,7 +242,7 @@ def _single_file(file: Path, source: Source) -> IndexedPlugin:
         name=declared.name,
         source=source,
         manifest=msgspec.structs.replace(declared, hooks=hooks),
-        module=f"hermes_plugin_{declared.name}",
+        module=module,
         path=str(file),
         tools={**declared.tools, **captured.tools},
     )

@@ -41,7 +41,7 @@ def main() -> None:
             module = load_module(name, location)
         else:
             if location:
-                load_module(f"hermes_plugin_{plugin}", os.path.join(location, "__init__.py"))
+                load_module(name.partition(".")[0], os.path.join(location, "__init__.py"))
             module = importlib.import_module(name)
         answer = capture(plugin, module)
     except BaseException as error:  # noqa: BLE001 (the boundary: what a plugin raises is the answer)

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import httpx2
@@ -33,6 +33,7 @@ from hermes import (
     ModelRequest,
     ModelsQuery,
     Overloaded,
+    Provider,
     ProviderError,
     RateLimited,
     StreamBroken,
@@ -97,6 +98,10 @@ def events_of(*requests: ModelRequest) -> list[ModelEvent]:
 
 def said(events: list[ModelEvent]) -> str:
     return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+def calls_of(events: list[ModelEvent]) -> list[tuple[str, str]]:
+    return [(event.call.name, event.call.arguments) for event in events if isinstance(event, ToolCallReady)]
 
 
 def test_an_answer_comes_and_the_request_is_as_it_should_be(model_server: ModelServer) -> None:
@@ -281,15 +286,15 @@ def test_tls_to_a_server_that_speaks_none(model_server: ModelServer) -> None:
 
 
 @contextlib.contextmanager
-def raw_server(answer: bytes) -> Iterator[str]:
-    """Reads a request, sends ``answer`` as it stands and closes."""
+def raw_server(answer: bytes, end: bytes = b"]}") -> Iterator[str]:
+    """Reads a request up to its ``end``, sends ``answer`` as it stands and closes."""
 
     def serve(server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             connection, _ = server.accept()
             with connection:
                 read = b""
-                while b"]}" not in read and (data := connection.recv(65536)):
+                while not read.endswith(end) and (data := connection.recv(65536)):
                     read += data
                 connection.sendall(answer)
 
@@ -312,12 +317,14 @@ def raw_server(answer: bytes) -> Iterator[str]:
         ),
         (b"HTTP/1.1 503 Busy\r\nContent-Length: 99\r\n\r\ncut off", Overloaded, "503"),
         (
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope",
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Encoding: gzip\r\n"
+            b"Content-Length: 4\r\n\r\nnope",
             StreamBroken,
             "damaged",
         ),
         (
-            b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 28\r\n\r\n{"error":{"message":"Busy"}}',
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 28\r\n\r\n"
+            b'{"error":{"message":"Busy"}}',
             Overloaded,
             "Busy",
         ),
@@ -435,31 +442,13 @@ def test_models_are_listed_with_what_is_known_of_them(model_server: ModelServer)
     ],
 )
 def test_models_that_cannot_be_listed(answer: bytes, kind: type[ProviderError]) -> None:
-    with raw_answer_to_get(answer) as url, pytest.raises(kind):
+    with raw_server(answer, b"\r\n\r\n") as url, pytest.raises(kind):
         models_of(url)
-
-
-@contextlib.contextmanager
-def raw_answer_to_get(answer: bytes) -> Iterator[str]:
-    def serve(server: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            connection, _ = server.accept()
-            with connection:
-                read = b""
-                while not read.endswith(b"\r\n\r\n") and (data := connection.recv(65536)):
-                    read += data
-                connection.sendall(answer)
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=serve, args=(server,), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}/v1"
-        thread.join(10)
 
 
 def test_a_bare_list_of_models() -> None:
     listed = json.dumps([{"id": "a"}, {"id": "b"}]).encode()
-    with raw_answer_to_get(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(listed), listed)) as url:
+    with raw_server(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(listed), listed), b"\r\n\r\n") as url:
         assert [model.id for model in models_of(url)] == ["a", "b"]
 
 
@@ -473,13 +462,14 @@ def program(source: str, **environment: str) -> str:
 
 
 ASK = """
-import asyncio, sys
+import asyncio
 from hermes import Endpoint, HermesError, Message, ModelRequest, TextPart
 from hermes_plugin_openai import carrier
 async def main():
     provider = carrier.ChatCompletions()
-    asked = ModelRequest(id="r", session_id="s", turn_id="t", model="m", messages=(Message(role="user", parts=(TextPart("x"),)),),
-                         endpoint=Endpoint(provider="acme", base_url=sys.argv[1] if len(sys.argv) > 1 else URL))
+    endpoint = Endpoint(provider="acme", base_url=URL)
+    messages = (Message(role="user", parts=(TextPart("x"),)),)
+    asked = ModelRequest(id="r", session_id="s", turn_id="t", model="m", messages=messages, endpoint=endpoint)
     try:
         async for event in provider.stream(asked): pass
         print(type(event).__name__)
@@ -518,7 +508,7 @@ def test_the_plugin_imports_nothing_until_it_is_used() -> None:
 
 def test_the_carrier_brings_little_but_the_http_library() -> None:
     source = (
-        "import sys, asyncio, httpx2, hermes.contracts.provider, hermes.contracts.errors\n"
+        "import sys, asyncio, httpx2, hermes.contracts.provider, hermes.contracts.hookspecs\n"
         "before = set(sys.modules)\n"
         "import hermes_plugin_openai.carrier\n"
         "print(*sorted(name for name in set(sys.modules) - before if not name.startswith('hermes')))"
@@ -528,10 +518,7 @@ def test_the_carrier_brings_little_but_the_http_library() -> None:
     assert len(brought) < 12
 
 
-async def _typed(events: AsyncIterator[ModelEvent]) -> None:
-    """`ChatCompletions` is a `Provider`; mypy says so, this makes the module use it."""
-
-
-def test_it_declares_what_it_can() -> None:
-    assert carrier.ChatCompletions.capabilities.images
-    assert carrier.ChatCompletions.capabilities.response_format
+def test_it_is_a_provider() -> None:
+    provider: Provider = carrier.ChatCompletions()
+    assert provider.capabilities.images
+    assert provider.capabilities.response_format

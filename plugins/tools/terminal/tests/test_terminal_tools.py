@@ -142,7 +142,7 @@ def test_wrong_use_of_process(tmp_path: Path) -> None:
         assert await tools.call(process, action="list") == "No processes."
         with pytest.raises(ToolError, match="needs the id"):
             await tools.call(process, action="poll")
-        with pytest.raises(ToolError, match='No process "p7". There are: none'):
+        with pytest.raises(ToolError, match=r'No process "p7"\. There are: none'):
             await tools.call(process, action="poll", id="p7")
         with pytest.raises(ToolError, match="Wrong arguments"):
             await tools.call(process, action="explode")

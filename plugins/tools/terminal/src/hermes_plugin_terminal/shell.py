@@ -84,6 +84,7 @@ class Shell:
             process = self._process
             self._count += 1
             fifo = self._folder / f"out{self._count}"
+            self._folder.mkdir(parents=True, exist_ok=True)  # A command may have cleared the temporary files away.
             os.mkfifo(fifo, 0o600)
             running = Running(os.open(fifo, os.O_RDONLY | os.O_NONBLOCK), command.timeout, self._stop)
             self._current = running
