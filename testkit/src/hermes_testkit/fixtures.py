@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .command import Hermes
     from .model_server import ModelServer
 
+pytest.register_assert_rewrite("hermes_testkit.provider_suite", "hermes_testkit.http_provider_suite")
+
 
 @pytest.fixture
 def model_server() -> Iterator[ModelServer]:

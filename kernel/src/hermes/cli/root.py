@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import os
-import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,7 +11,8 @@ import click
 
 from hermes.config.home import Home, find_home, host_environment
 from hermes.contracts.errors import ConfigError
-from hermes.plugins.index import Index, load_index
+from hermes.plugins.index import Index, IndexedPlugin, load_index
+from hermes.plugins.loader import load_target
 from hermes.plugins.manifest import OptionEntry
 
 from .output import Output
@@ -24,6 +23,7 @@ class Lazy(NamedTuple):
 
     target: str
     help: str
+    plugin: IndexedPlugin | None = None
 
 
 KERNEL_COMMANDS = {
@@ -61,9 +61,11 @@ class LazyGroup(click.Group):
         lazy = self._lazy.get(cmd_name)
         if lazy is None:
             return None
-        module, _, attribute = lazy.target.partition(":")
-        with contextlib.redirect_stdout(sys.stderr):
-            command: Any = getattr(importlib.import_module(module), attribute)
+        if lazy.plugin is not None:
+            command: Any = load_target(lazy.plugin, lazy.target)
+        else:
+            module, _, attribute = lazy.target.partition(":")
+            command = getattr(importlib.import_module(module), attribute)
         if not isinstance(command, click.Command):
             command = command(self.index)
         assert isinstance(command, click.Command)
@@ -95,7 +97,7 @@ def build(argv: list[str], out: Output) -> click.Group:
     for plugin in index.plugins:
         if plugin.enabled and not plugin.problem:
             for name, entry in plugin.manifest.commands.items():
-                lazy.setdefault(name, Lazy(entry.target, entry.help))
+                lazy.setdefault(name, Lazy(entry.target, entry.help, plugin))
 
     @click.pass_context
     def root(ctx: click.Context, /, **options: Any) -> Any:

@@ -143,7 +143,6 @@ def resolve_provider(query: ProviderQuery) -> MaybeAwaitable[ProviderSpec | None
 
     Answer its `ProviderSpec`, or None. The first answer is taken. Failure: the turn fails.
     """
-    raise NotImplementedError  # a specification is not called
     return None
 
 
@@ -155,6 +154,7 @@ def register_tools(registry: ToolRegistry) -> MaybeAwaitable[None]:
 @_spec
 def provide() -> MaybeAwaitable[Iterable[Provision]]:
     """On activation: what the plugin provides for other contracts. Failure: the plugin is disabled, reported."""
+    raise NotImplementedError  # a specification is not called
 
 
 @_spec

@@ -10,6 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+MAX_PASSES = 8
+"""What stands beside a secret may look like one when that is gone; so it is looked at until nothing changes."""
+
 REDACTED = "[redacted]"
 STUB_FROM = 18
 """Characters a secret needs before a stub of it is shown."""
@@ -50,7 +53,7 @@ _SHAPES: tuple[tuple[tuple[str, ...], str], ...] = (
         ("private key",),
         r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?P<s>[\s\S]+?)(?:-----END [A-Z0-9 ]*PRIVATE KEY|\Z)",
     ),
-    (("eyj",), r"(?<![\w\-+/=.])eyJ[\w\-]{8,}\.eyJ[\w\-]{4,}\.[\w\-]{6,}"),
+    (("eyj",), r"(?<![\w\-+/.])eyJ[\w\-]{8,}\.eyJ[\w\-]{4,}\.[\w\-]{6,}"),
     ((":aa",), r"(?<![A-Za-z0-9_/+\-.])\d{8,10}:AA[A-Za-z0-9_\-]{32,}"),
     (
         ("auth",),
@@ -58,7 +61,7 @@ _SHAPES: tuple[tuple[tuple[str, ...], str], ...] = (
         r"(?P<s>[^\s\"',;]{8,})",
     ),
     (("bearer ",), r"(?<!\w)(?i:bearer)\s+(?P<s>[A-Za-z0-9._~+/\-]{16,}=*)"),
-    (("key", "token", "secret", "auth", "cookie"), rf"(?i){_after(':', _HEADERS)}\s*(?P<s>[^\s\"',]{{8,}})"),
+    (("key", "token", "secret", "auth", "cookie"), rf"(?i){_after(':', _HEADERS)}\s*(?P<s>[^\s\"',;]{{8,}})"),
     (("://",), r"(?<=://)[^\s/:@\"'<>]*:(?P<s>[^\s/@\"'<>]{3,})@"),
     (("=",), rf"(?i)[?&](?:{_QUERY_SURE}=(?P<s>[^&\s\"'#<>]{{6,}})|{_QUERY_LIKELY}=(?P<s2>[^&\s\"'#<>]{{16,}}))"),
     (("=",), rf"{_after('=', _ENV_NAMES)}{_ASSIGNED}"),
@@ -148,6 +151,14 @@ class Redactor:
             return text
         if not self._compiled:
             self._compile()
+        for _ in range(MAX_PASSES):
+            before = text
+            text = self._pass(text)
+            if text == before:
+                break
+        return text
+
+    def _pass(self, text: str) -> str:
         if self._known is not None:
             text = self._known.sub(_stub_whole, text)
         lower = text.lower()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import sys
+from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+from .index import IndexedPlugin
 
 
 def load_module(name: str, file: str) -> ModuleType:
@@ -24,3 +29,26 @@ def load_module(name: str, file: str) -> ModuleType:
         sys.modules.pop(name, None)
         raise
     return module
+
+
+def plugin_module(plugin: IndexedPlugin) -> ModuleType | None:
+    """The plugin's own module; None for one that is only data. What it prints goes to standard error."""
+    if not plugin.module:
+        return None
+    with contextlib.redirect_stdout(sys.stderr):
+        if plugin.source == "installed":
+            return importlib.import_module(plugin.module)
+        path = Path(plugin.path)
+        return load_module(plugin.module, str(path if path.suffix == ".py" else path.parent / "__init__.py"))
+
+
+def load_target(plugin: IndexedPlugin, target: str) -> Any:
+    """What ``module:attribute`` of a manifest names. In a home or project, the module's name is the plugin's own."""
+    module, _, attribute = target.partition(":")
+    plugin_module(plugin)
+    if plugin.source != "installed":
+        written = f"hermes_plugin_{plugin.name.replace('-', '_')}"
+        if module == written or module.startswith(f"{written}."):
+            module = plugin.module + module.removeprefix(written)
+    with contextlib.redirect_stdout(sys.stderr):
+        return getattr(importlib.import_module(module), attribute)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import inspect
 import logging
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -25,7 +23,7 @@ from hermes.contracts.tool import OPTIONS_ATTRIBUTE, ToolOptions
 from .guard import Alarm, Contained, Implementation
 from .hooks import GuardDown, Hooks
 from .index import IndexedPlugin
-from .loader import load_module
+from .loader import plugin_module
 from .manifest import Manifest
 
 State = Literal["idle", "active", "failed", "disabled"]
@@ -165,7 +163,7 @@ class PluginManager:
 
     async def _activate(self, plugin: Plugin) -> None:
         name = plugin.indexed.name
-        subject = plugin.given if plugin.given is not None else self._import(plugin.indexed)
+        subject = plugin.given if plugin.given is not None else plugin_module(plugin.indexed)
         context = self._make_context(name)
         if subject is None:
             return
@@ -196,16 +194,6 @@ class PluginManager:
                 for found in callers
                 if found.plugin_name in by_plugin or found.plugin_name == name
             ]
-
-    def _import(self, indexed: IndexedPlugin) -> Any:
-        if not indexed.module:
-            return None
-        with contextlib.redirect_stdout(sys.stderr):
-            if indexed.source == "installed":
-                return importlib.import_module(indexed.module)
-            path = Path(indexed.path)
-            file = path if path.suffix == ".py" else path.parent / "__init__.py"
-            return load_module(indexed.module, str(file))
 
     async def _take_provisions(self, plugin: Plugin, implementation: Implementation) -> None:
         found = await self._strict(implementation, {})

@@ -25,7 +25,7 @@ LARGEST_WINDOW = 200_000
 DEADLINE = 0.08
 """Seconds, after which no further window of messages is looked at."""
 
-FRESH = 200
+FRESH = 150
 """So many messages above the watermark are searched directly."""
 
 
@@ -54,7 +54,20 @@ class _Search:
 
 
 def search(index: Index, query: SearchQuery) -> SearchResult:
-    """Needs an index that is nearly up to date: see `searcher`."""
+    """Needs an index that is nearly up to date: see `searcher`.
+
+    Reads one snapshot of the store: SQLite forgets the pages that it has read whenever a new one is begun.
+    """
+    if index.state.in_transaction:
+        return _search(index, query)
+    index.state.execute("BEGIN")
+    try:
+        return _search(index, query)
+    finally:
+        index.state.rollback()
+
+
+def _search(index: Index, query: SearchQuery) -> SearchResult:
     run = _Search(index, query, time.monotonic() + DEADLINE)
     if query.session_id and not _restrict(run):
         return SearchResult(hits=())

@@ -22,7 +22,9 @@ FIRST_SECONDS = 2.0
 """What the first search of a process may spend on bringing the index up to date."""
 
 YIELD_SECONDS = 0.2
-"""So long the background waits for searches before its next step."""
+"""So long the background waits for a search to end, and expects another after it."""
+
+REST_SECONDS = 0.03
 
 
 class Searcher:
@@ -40,7 +42,8 @@ class Searcher:
         self._index: Index | None = None
         self._keeping: Index | None = None
         self._searched = False
-        self._closing = False
+        self._searched_at = 0.0
+        self._closing = threading.Event()
         self._quiet = threading.Event()
         self._quiet.set()
 
@@ -49,6 +52,7 @@ class Searcher:
         try:
             result, due = await self._lane.run(lambda state: self._search(state, query))
         finally:
+            self._searched_at = time.monotonic()
             self._quiet.set()
         if due:
             self.catch_up()
@@ -81,11 +85,11 @@ class Searcher:
 
     def catch_up(self) -> None:
         """In the background: indexes what is new, and counts terms when that is due."""
-        if self._keeper is not None and not self._closing and self._keeper.idle:
+        if self._keeper is not None and not self._closing.is_set() and self._keeper.idle:
             self._keeper.post(self._keep)
 
     def close(self) -> None:
-        self._closing = True
+        self._closing.set()
         keeping = self._keeping
         if keeping is not None:
             keeping.db.interrupt()
@@ -155,13 +159,17 @@ class Searcher:
             while self._may_go_on() and index.list_terms():
                 pass
         except sqlite3.Error as error:
-            if not self._closing and not is_busy(error):
+            if not self._closing.is_set() and not is_busy(error):
                 log.warning("the index was not brought up to date: %s", store_error(error, str(self._path)))
 
     def _may_go_on(self) -> bool:
-        """Lets a search that is running finish first: two threads of Python slow each other down."""
+        """Lets a search that is running finish first, and rests while more are to be expected: two threads of
+        Python slow each other down.
+        """
         self._quiet.wait(YIELD_SECONDS)
-        return not self._closing
+        if time.monotonic() < self._searched_at + YIELD_SECONDS:
+            self._closing.wait(REST_SECONDS)
+        return not self._closing.is_set()
 
 
 def _is_due(index: Index) -> bool:

@@ -5,7 +5,6 @@ head, ``session_<id>.json`` with usage and outcome. The store does not read them
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,9 +22,11 @@ TAIL = 64 * 1024
 _MEDIA = ("image", "audio", "file")
 
 
-def write_transcript(
-    folder: Path, record: SessionRecord, messages: Sequence[Message], *, redact: Redact = str
-) -> None:
+class _Line(msgspec.Struct):
+    id: int
+
+
+def write_transcript(folder: Path, record: SessionRecord, messages: Sequence[Message], *, redact: Redact = str) -> None:
     """Brings the two files up to date. ``messages``: the whole history, amended, as `SessionStore.history` gives it.
 
     Messages that the file has already are not written again; where the head was moved to another branch the
@@ -90,7 +91,9 @@ def _iso(seconds: float) -> str:
 
 
 def _lines(messages: Sequence[Message], redact: Redact) -> bytes:
-    return b"".join(msgspec.json.encode(_redacted(msgspec.to_builtins(message), redact)) + b"\n" for message in messages)
+    return b"".join(
+        msgspec.json.encode(_redacted(msgspec.to_builtins(message), redact)) + b"\n" for message in messages
+    )
 
 
 def _redacted(value: Any, redact: Redact) -> Any:
@@ -123,7 +126,7 @@ def _last_id(path: Path) -> int:
     if len(lines) < 2 or lines[-1]:
         return 0
     try:
-        return msgspec.json.decode(lines[-2], type=Message).id
+        return msgspec.json.decode(lines[-2], type=_Line).id
     except msgspec.DecodeError:
         return 0
 
@@ -138,12 +141,12 @@ def _private(path: str, flags: int) -> int:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Readers see the old file or the new one. `mkstemp` makes files that only their owner can read."""
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Readers see the old file or the new one."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(number, "wb") as file:
+        with open(draft, "wb", opener=_private) as file:
             file.write(data)
-        os.replace(name, path)
+        os.replace(draft, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
         raise

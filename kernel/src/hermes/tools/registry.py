@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +9,8 @@ import msgspec
 
 from hermes.contracts.errors import ConfigError, PluginError
 from hermes.contracts.tool import ToolEntry
-from hermes.plugins.manager import PluginManager
+from hermes.plugins.loader import load_target
+from hermes.plugins.manager import Plugin, PluginManager
 
 from .schema import arguments_type, entry_of
 
@@ -99,7 +97,7 @@ class ToolRegistry:
         if bound is None:
             plugin = await self._plugins.activate(entry.plugin)
             mark = plugin.tools.get(entry.name)
-            function = mark.function if mark else _imported(entry)
+            function = mark.function if mark else _imported(plugin, entry)
             wants_context = "ctx" in function.__code__.co_varnames[: _parameters(function)]
             bound = self._bound[entry.name] = BoundTool(entry, function, arguments_type(function), wants_context)
         return bound
@@ -110,11 +108,9 @@ def _parameters(function: Callable[..., Any]) -> int:
     return int(code.co_argcount + code.co_kwonlyargcount)
 
 
-def _imported(entry: ToolEntry) -> Callable[..., Any]:
-    module, _, name = entry.target.partition(":")
+def _imported(plugin: Plugin, entry: ToolEntry) -> Callable[..., Any]:
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        function: Callable[..., Any] = load_target(plugin.indexed, entry.target)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise

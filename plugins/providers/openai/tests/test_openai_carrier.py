@@ -280,11 +280,6 @@ def test_a_name_that_nobody_has() -> None:
         events_of(request("http://no-such-host.invalid/v1"))
 
 
-def test_tls_to_a_server_that_speaks_none(model_server: ModelServer) -> None:
-    with pytest.raises(ConnectionFailed):
-        events_of(request(model_server.url.replace("http://", "https://")))
-
-
 @contextlib.contextmanager
 def raw_server(answer: bytes, end: bytes = b"]}") -> Iterator[str]:
     """Reads a request up to its ``end``, sends ``answer`` as it stands and closes."""
@@ -303,6 +298,11 @@ def raw_server(answer: bytes, end: bytes = b"]}") -> Iterator[str]:
         thread.start()
         yield f"http://127.0.0.1:{server.getsockname()[1]}/v1"
         thread.join(10)
+
+
+def test_tls_to_a_server_that_speaks_none() -> None:
+    with raw_server(b"HTTP/1.1 400 Bad Request\r\n\r\n", end=b"") as url, pytest.raises(ConnectionFailed):
+        events_of(request(url.replace("http://", "https://")))
 
 
 @pytest.mark.parametrize(

@@ -60,10 +60,8 @@ def _alias(shell: Shell, arguments: tuple[str, ...]) -> None:
         name, equals, text = word.partition("=")
         if equals:
             shell.aliases[name] = text
-            start = len(shell.result.commands)
             with shell.maybe():
                 shell.script(text)
-            del shell.result.commands[start:]
 
 
 def _forget(shell: Shell, name: str) -> None:

@@ -10,7 +10,7 @@ from .script import Command, Redirect
 
 _HARMLESS = names(
     "echo true false : pwd whoami uname sleep seq basename dirname test [ uptime arch nproc tty groups logname "
-    "users who cal factor break continue exit return shift wait jobs times type which whereis hash id tput clear"
+    "users who cal factor break continue exit return shift wait times type which whereis id tput clear"
 )
 """Whatever their arguments, they read no file and change nothing."""
 
@@ -34,6 +34,8 @@ _NO_OPTIONS: dict[str, re.Pattern[str]] = {
     "ps": re.compile(r"[A-Za-z]*e[A-Za-z]*"),
     "hostname": re.compile(r"[^-].*|-[bF].*|--file.*|--boot"),
     "yq": re.compile(r"-[A-Za-z]*i.*|--inplace|--in-place|-s.*|--split.*"),
+    "jobs": re.compile(r"-[A-Za-z]*x.*"),
+    "hash": re.compile(r"-[A-Za-z]*p.*"),
     "dirs": re.compile(r"-c"),
 }
 """Safe without the options that match. What ``find`` executes is judged as a command of its own."""

@@ -28,6 +28,10 @@ _ANSI_LETTERS = {"a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "n":
 _SEQUENCE = re.compile(r"(-?\d{1,6}|[A-Za-z])\.\.(-?\d{1,6}|[A-Za-z])")
 _HIDDEN = re.compile(r"(?<!\\)(?:\\\\)*(?:`|\$\()")
 
+_BARE_EXPANSION = re.compile(r"(\$(?:[A-Za-z_]\w*|\d))")
+_UNREAD_EXPANSION = re.compile(r"\$[{(@*#?!$'\"\[-]")
+_QUOTED_EXPANSION = re.compile(r"(?<!\\)(?:\\\\)*(?:\$[\w{(@*#?!$-]|`)")
+
 Variables = dict[str, tuple[str, ...]]
 """Name → possible values."""
 
@@ -57,6 +61,8 @@ class Expander:
     def fields(self, *nodes: Node) -> list[Fields]:
         """The possible expansions of the word that ``nodes``, which touch one another, make up."""
         pieces = [piece for node in nodes for piece in self._pieces(node)]
+        if any("$" in piece.values[0] for piece in pieces if piece.kind == "literal"):
+            pieces = list(self._mended(pieces))
         if all(piece.kind == "literal" for piece in pieces) and len(pieces) == 1:
             text = pieces[0].values[0]
             if not text.startswith("~") and "{" not in text:
@@ -67,6 +73,25 @@ class Expander:
         """As in an assignment or a redirection: one field, never split."""
         alternatives = self.fields(*nodes)
         return tuple(dict.fromkeys(" ".join(fields) for fields in alternatives)) or ("",)
+
+    def _mended(self, pieces: list[Piece]) -> Iterator[Piece]:
+        """The grammar takes some expansions in the middle of a word for bare text, as in ``a$X-b$X/``."""
+        runs = itertools.groupby(pieces, key=lambda piece: piece.kind == "literal")
+        groups = [(bare, list(run)) for bare, run in runs]
+        for number, (bare, run) in enumerate(groups):
+            if not bare:
+                yield from run
+                continue
+            text = "".join(piece.values[0] for piece in run)
+            followed = number + 1 < len(groups)
+            for part in _BARE_EXPANSION.split(text):
+                if _BARE_EXPANSION.fullmatch(part):
+                    yield self._variable(part[1:], "expanded")
+                elif part:
+                    yield Piece("literal", part)
+            if _UNREAD_EXPANSION.search(text) or (followed and text.endswith("$")):
+                self._trouble("an expansion cannot be read")
+                yield Piece("expanded", UNKNOWN)
 
     def _pieces(self, node: Node) -> Iterator[Piece]:
         kind = node.type
@@ -99,11 +124,21 @@ class Expander:
             if child.type == "$" or (not child.is_named and not quoted):
                 continue
             if child.start_byte > at:
-                yield from _literal(source[at - node.start_byte : child.start_byte - node.start_byte], quoted=quoted)
+                yield from self._literal(source[at - node.start_byte : child.start_byte - node.start_byte], quoted)
             yield from self._expansion(child, quoted=True) if quoted else self._pieces(child)
             at = child.end_byte
         if end > at:
-            yield from _literal(source[at - node.start_byte : end - node.start_byte], quoted=quoted)
+            yield from self._literal(source[at - node.start_byte : end - node.start_byte], quoted)
+
+    def _literal(self, data: bytes, quoted: bool) -> Iterator[Piece]:
+        text = data.decode("utf-8", "replace")
+        if not quoted:
+            yield from _unescaped(text)
+            return
+        if _QUOTED_EXPANSION.search(text):
+            self._trouble("an expansion cannot be read")
+            yield Piece("quoted", UNKNOWN)
+        yield Piece("quoted", re.sub(r'\\([$`"\\\n])', lambda match: match[1].strip("\n"), text))
 
     def _expansion(self, node: Node, *, quoted: bool) -> Iterator[Piece]:
         kind = "quoted" if quoted else "expanded"
@@ -175,14 +210,6 @@ class Expander:
 
 def _text(node: Node) -> str:
     return (node.text or b"").decode("utf-8", "replace")
-
-
-def _literal(data: bytes, *, quoted: bool) -> Iterator[Piece]:
-    text = data.decode("utf-8", "replace")
-    if quoted:
-        yield Piece("quoted", re.sub(r'\\([$`"\\\n])', lambda match: match[1].strip("\n"), text))
-    else:
-        yield from _unescaped(text)
 
 
 def _unescaped(text: str) -> Iterator[Piece]:
