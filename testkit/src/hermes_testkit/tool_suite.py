@@ -26,7 +26,7 @@ from hermes import App, ToolCallPart, ToolEntry, ToolResultPart, text_of
 from .scripted import ScriptedModel, make_app, say
 
 DESCRIPTION_CHARS = 600
-ALLOWED_AT_IMPORT = {"hermes", "msgspec", "pluggy"}
+ALLOWED_AT_IMPORT = {"hermes", "msgspec", "pluggy", "typing_extensions"}
 
 
 @dataclass(frozen=True)
