@@ -211,8 +211,9 @@ def test_denied_tool_ends_with_3_and_yolo_allows_it(hermes_with_model: Hermes, m
 def test_hard_line_holds_with_yolo(hermes_with_model: Hermes, model_server: ModelServer) -> None:
     model_server.script(Call("terminal", {"command": "shutdown -h now"}), "I tried.")
 
-    hermes_with_model("-z", "stop the machine", "--yolo")
+    ran = hermes_with_model("-z", "stop the machine", "--yolo")
 
+    assert (ran.code, ran.out) == (3, "")
     (result,) = [message for message in model_server.requests[-1].json["messages"] if message["role"] == "tool"]
     assert result["content"].startswith("Not run:")
 

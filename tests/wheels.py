@@ -44,8 +44,11 @@ def main() -> None:
         assert all(plugin["state"] == "enabled" for plugin in plugins), plugins
         assert "hermes_skills" in run(python, "-c", "import hermes_skills; print(hermes_skills.__path__)", env=environ)
         shipped = run(
-            python, "-c", "import hermes_skills, pathlib as p; "
-            "print(sum(1 for _ in p.Path(list(hermes_skills.__path__)[0]).rglob('SKILL.md')))", env=environ,
+            python,
+            "-c",
+            "import hermes_skills, pathlib as p; "
+            "print(sum(1 for _ in p.Path(list(hermes_skills.__path__)[0]).rglob('SKILL.md')))",
+            env=environ,
         )
         assert int(shipped) == len(list((ROOT / "skills").rglob("SKILL.md"))), shipped
         run(hermes, "demo", env=environ, cwd=folder)

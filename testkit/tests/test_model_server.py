@@ -12,6 +12,7 @@ from typing import Any
 
 import openai
 import pytest
+
 from hermes_testkit.model_server import (
     Call,
     Chunk,

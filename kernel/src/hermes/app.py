@@ -20,13 +20,13 @@ from hermes.config.home import Home, find_home, host_environment
 from hermes.config.load import environment_layer, merge, parse_settings, split_sections
 from hermes.config.secrets import SecretLayers
 from hermes.config.sections import plugin_sections
-from hermes.contracts.errors import StoreError
+from hermes.contracts.errors import SessionNotFound, StoreError
 from hermes.contracts.events import AnyEvent, TurnFinished, TurnSuspended
 from hermes.contracts.host import Clock, PluginContext
 from hermes.contracts.provider import ProviderSpec
 from hermes.contracts.scope import Scope
 from hermes.contracts.service import SecretQuery
-from hermes.contracts.store import HistoryQuery, SessionQuery, SessionRef, SessionStore
+from hermes.contracts.store import HistoryQuery, SessionQuery, SessionRecord, SessionRef, SessionStore
 from hermes.contracts.values import Done
 from hermes.logs.redact import Redactor
 from hermes.logs.setup import set_up_logs
@@ -180,7 +180,7 @@ class App:
         Raises:
             SessionNotFound: there is none of that id.
         """
-        record = await self.store.get(SessionRef(session_id=session_id)) if session_id else None
+        record = await self.find_session(session_id) if session_id else None
         chosen = ConversationOptions(**{"workspace": "" if record else self.workspace, **options})
         services = Services(
             home=self.home,
@@ -202,6 +202,24 @@ class App:
 
     def _session_id(self) -> str:
         return time.strftime("%Y%m%d_%H%M%S", time.localtime(self.clock.now())) + f"_{secrets.token_hex(3)}"
+
+    async def find_session(self, start: str) -> SessionRecord:
+        """A stored session by its id, or by a beginning that no other session's id has.
+
+        Raises:
+            SessionNotFound: there is none, or there are several.
+        """
+        try:
+            return await self.store.get(SessionRef(session_id=start))
+        except SessionNotFound:
+            found = (await self.store.find(SessionQuery(prefix=start, limit=2))).sessions if start else ()
+            if not found:
+                raise
+        if len(found) > 1:
+            raise SessionNotFound(
+                f"Several sessions begin with {start}.", hint="Give more of the id: hermes sessions list"
+            )
+        return found[0]
 
     async def latest_session(self) -> str:
         """The id of the session that was used last; blank if there is none."""

@@ -41,6 +41,8 @@ class HttpProviderSuite(ProviderSuite):
     """What can be seen on the wire, too. ``wire`` is a name in `WIRES`."""
 
     wire = "chat_completions"
+    patience = 10.0
+    """Seconds that a connection may take to be closed."""
 
     @contextmanager
     def stage(self, *script: Scripted) -> Iterator[Stage]:
@@ -187,7 +189,7 @@ class HttpProviderSuite(ProviderSuite):
         with self.stage([Slow(3600), Say("never")]) as stage:
             assert isinstance(self.ask(stage, timeout=0.1).error, StreamBroken)
             assert stage.server is not None
-            assert stage.server.requests[0].wait_ended()
+            assert stage.server.requests[0].wait_ended(self.patience)
         assert stage.server.requests[0].closed_early
 
     def test_nobody_listens(self) -> None:
@@ -208,8 +210,11 @@ class HttpProviderSuite(ProviderSuite):
                 async with contextlib.aclosing(provider.stream(self.request(stage))) as events:  # type: ignore[type-var]
                     async for event in events:
                         if isinstance(event, TextDelta):
+                            assert not server.requests[0].ended.is_set(), "text has to come before the answer is whole"
                             break
-                return await asyncio.to_thread(server.requests[0].wait_ended)
+                    else:
+                        raise AssertionError("no text came")
+                return await asyncio.to_thread(server.requests[0].wait_ended, self.patience)
             finally:
                 await close(provider)
 

@@ -274,7 +274,7 @@ class SessionStoreSuite:
                 {"amendments": (Amendment(message_id=foreign, kind="context", parts=(TextPart("x"),)),)},
             ):
                 with pytest.raises(StoreError):
-                    await scene.write(user("lost"), **fields)  # type: ignore[arg-type]
+                    await scene.write(user("lost"), **fields)
             with pytest.raises(StoreError):
                 await scene.history(head=foreign)
             assert texts(await scene.history()) == []
@@ -491,7 +491,7 @@ class SessionStoreSuite:
             assert [(s.task, s.api_calls, s.cost_usd) for s in report.sums] == [("main", 2, 1.0), ("title", 1, None)]
             assert report.sums[0].usage == usage + usage
             for query in ({"turn_id": "none"}, {"principal": "none"}, {"since": 1e12}):
-                assert (await scene.store.usage(UsageQuery(**query))).sums == ()  # type: ignore[arg-type]
+                assert (await scene.store.usage(UsageQuery(**query))).sums == ()
 
         play(act)
 

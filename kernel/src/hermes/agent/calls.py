@@ -70,7 +70,7 @@ class ToolPhase:
         self.count = 0
         self.denial = ""
         self.ended_denied = False
-        """The last calls of the turn were refused because nobody could be asked."""
+        """The last calls of the turn were refused, and nobody is there who could be asked."""
 
     def effects(self, part: ToolCallPart) -> str:
         entry = self._registry.get(part.name)
@@ -110,7 +110,7 @@ class ToolPhase:
             return prepared
         verdict = await judge(prepared.call, self._hooks)
         if verdict.decision == "deny":
-            prepared.refuse(denied_by_policy(verdict))
+            self._refuse(prepared, denied_by_policy(verdict))
         elif verdict.decision == "ask" and (request := await self._asked(prepared, verdict)) is not None:
             return request
         if prepared.outcome is None and prepared.call.options.executor == "client":
@@ -132,9 +132,7 @@ class ToolPhase:
         )
         answer = self._answers.get(request.id)
         if answer is None and self._asking == "never":
-            self.denial = denied_for_want_of_a_person(verdict)
-            self.ended_denied = True
-            prepared.refuse(self.denial)
+            self._refuse(prepared, denied_for_want_of_a_person(verdict))
             return None
         if answer is None and self._asking == "later":
             return request
@@ -152,6 +150,12 @@ class ToolPhase:
         if answer not in ("once", "session", "always"):
             prepared.refuse(denied_by_person("" if answer == "deny" else f"They say: {answer}"))
         return None
+
+    def _refuse(self, prepared: PreparedCall, text: str) -> None:
+        """By policy. Where nobody is there to read on, a turn that ends with it has failed its task."""
+        prepared.refuse(text)
+        if self._asking == "never":
+            self.denial, self.ended_denied = text, True
 
     def _client_request(self, prepared: PreparedCall) -> PreparedCall | InputRequest:
         request = InputRequest(

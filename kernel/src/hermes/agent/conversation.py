@@ -73,6 +73,7 @@ class Conversation:
         self._settled = asyncio.Event()
         self._started = False
         self._closed = False
+        self._cleared: str | None = None
 
     @property
     def running(self) -> bool:
@@ -103,6 +104,8 @@ class Conversation:
             else:
                 self._launch(self._drive([message]))
             async for event in watcher:
+                if event.turn_id == self._cleared:
+                    continue
                 yield event
                 if isinstance(event, TurnFinished | TurnSuspended):
                     break
@@ -117,6 +120,8 @@ class Conversation:
             if not self.running:
                 self._launch(self._drive([]))
             async for event in watcher:
+                if event.turn_id == self._cleared:
+                    continue
                 yield event
                 if isinstance(event, TurnFinished | TurnSuspended):
                     break
@@ -279,7 +284,7 @@ class Conversation:
         if not messages:
             await self._continue(pending)
         elif open_calls(ledger.history) or (pending.turn is not None and pending.turn.status != "finished"):
-            await ledger.clear_away(pending, self._journal(pending.turn.id if pending.turn else ""))
+            await self._clear_away(pending)
         while messages:
             turn = await self._make_turn(self.services.new_id(), Pending())
             duplicate = await turn.begin(messages, store_prompt=not ledger.prompt_stored)
@@ -299,12 +304,17 @@ class Conversation:
             await self._run(turn, turn.resume(record.message_id))
             return
         if open_calls(history):
-            await self._ledger.clear_away(pending, self._journal(record.id if record else ""))
+            await self._clear_away(pending)
         if not history or (history[-1].role == "assistant" and history[-1].finish not in ("interrupted", "broken")):
             raise HermesError("There is nothing to go on with: the last message was answered.")
         asked = next((found.id for found in reversed(history) if found.role == "user"), 0)
         turn = await self._make_turn(self.services.new_id(), Pending())
         await self._run(turn, turn.resume(asked))
+
+    async def _clear_away(self, pending: Pending) -> None:
+        """Ends what an earlier turn left; whoever sent the message that follows is not told of that turn's end."""
+        self._cleared = pending.turn.id if pending.turn else None
+        await self._ledger.clear_away(pending, self._journal(self._cleared or ""))
 
     async def _run(self, turn: Turn, work: Coroutine[Any, Any, None]) -> None:
         self._turn = turn
@@ -430,6 +440,10 @@ class Conversation:
 
     def _stamped(self, event: Any) -> AnyEvent:
         stamped: AnyEvent = msgspec.structs.replace(
-            event, session_id=self.id, seq=self._numbers.next(), at=self.services.clock.now()
+            event,
+            session_id=self.id,
+            turn_id=self._turn.id if self._turn else "",
+            seq=self._numbers.next(),
+            at=self.services.clock.now(),
         )
         return stamped

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from hermes.config.home import host_environment
-from hermes.config.load import merge, nested, read_yaml
+from hermes.config.load import merge, nested, read_value, read_yaml
 from hermes.config.schema import Settings
 from hermes.config.secrets import SECRET_NAME
 from hermes.contracts.errors import ConfigError
@@ -74,12 +74,10 @@ def effective(app: App) -> dict[str, Any]:
 @click.pass_context
 def set_(ctx: click.Context, key: str, value: str) -> None:
     """Write a setting to config.yaml. VALUE is YAML: true, 3, text, [a, b]. Comments in the file are not kept."""
-    import yaml
-
     home = home_of_context(ctx)
     if SECRET_NAME.search(key.rpartition(".")[2]) and not key.endswith((".key_env", "max_tokens")):
         raise ConfigError(f"{key} looks like a secret.", hint=f"Secrets belong into {home.env_file}, not config.yaml.")
-    tree = merge(read_yaml(home.config_file), nested(key, yaml.safe_load(value)))
+    tree = merge(read_yaml(home.config_file), nested(key, read_value(value)))
     write_settings(home, tree)
     complain(f"{key} is set in {home.config_file}")
 

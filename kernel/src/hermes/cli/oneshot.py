@@ -15,7 +15,7 @@ from hermes.contracts.events import AnyEvent, InputRequested, TurnFinished, Turn
 
 from .options import ChatRequest
 from .output import Output, complain
-from .report import error_line, exit_code, usage_report, write_usage
+from .report import error_line, exit_code, open_usage_file, usage_report, write_usage
 from .session import make_app, make_conversation, message_parts
 from .show import Show, ask_person
 
@@ -38,6 +38,8 @@ class OneShot:
 
     async def run(self) -> int:
         session_id, problem = "", None
+        if self._request.usage_file:
+            open_usage_file(self._request.usage_file)
         try:
             async with make_app(self._request) as app:
                 app.plugins.alarm.enable()

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from hermes.config.load import read_yaml
-from hermes.contracts.errors import PluginError
+from hermes.contracts.errors import ConfigError
 from hermes.plugins.index import Index, IndexedPlugin
 
 from .output import complain
@@ -89,7 +89,7 @@ def _find(ctx: click.Context, name: str) -> IndexedPlugin:
     import difflib
 
     near = difflib.get_close_matches(name, found, n=1)
-    raise PluginError(
+    raise ConfigError(
         f'There is no plugin "{name}".' + (f' Did you mean "{near[0]}"?' if near else ""),
         hint=f"See: hermes plugins list - or install it: pip install hermes-plugin-{name}",
     )

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hermes.contracts.errors import AuthenticationFailed, ErrorInfo, HermesError, NotEntitled, error_of
+from hermes.contracts.errors import AuthenticationFailed, ConfigError, ErrorInfo, HermesError, NotEntitled, error_of
 from hermes.contracts.events import TurnFinished
 
 EXIT_OF_OUTCOME = {"done": 0, "failed": 1, "denied": 3, "over_budget": 3, "interrupted": 130}
@@ -58,6 +58,20 @@ def usage_report(session_id: str, finished: TurnFinished | None, error: HermesEr
         "outcome": finished.outcome if finished else "failed",
         "error": f"{failure.kind}: {failure.message}" if failure else None,
     }
+
+
+def open_usage_file(file: str) -> None:
+    """Makes sure, before anything is spent, that the usage can be written.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    try:
+        Path(file).open("a").close()
+    except OSError as error:
+        raise ConfigError(
+            f"The usage file {file} cannot be written: {error.strerror}.", hint="Choose another --usage-file."
+        ) from None
 
 
 def write_usage(file: str, report: dict[str, Any]) -> None:

@@ -116,7 +116,14 @@ def build(argv: list[str], out: Output) -> click.Group:
         params=[
             click.Option(["-z", "--oneshot"], metavar="PROMPT", help="Answer one prompt; only the answer on stdout."),
             *chat_options(plugin_options(index)),
-            click.Option(["-V", "--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version),
+            click.Option(
+                ["-V", "--version"],
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                callback=_version,
+                help="Print the version and end.",
+            ),
         ],
         help="An AI agent that lives where you do. Without arguments: an interactive chat.",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,22 @@ from .output import complain
 
 IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 IMAGE_BYTES = 20 << 20
+PR_SET_DUMPABLE = 4
+
+
+def _hide_environment() -> None:
+    """Keeps other processes of this user, such as the agent's own commands, out of ``/proc/<pid>/environ``.
+
+    Linux only; root sees everything. What we start has its own environment, and is not hidden.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def make_app(request: ChatRequest) -> App:
+    _hide_environment()
     return App(
         profile=request.profile or "",
         overrides=request.overrides,

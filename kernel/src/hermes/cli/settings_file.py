@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,10 @@ def write_settings(home: Home, tree: dict[str, Any]) -> None:
     scratch.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), encoding="utf-8")
     try:
         check_file(home, scratch)
-    except ConfigError:
+    except ConfigError as error:
         scratch.unlink()
-        raise
+        problem = re.sub(rf"^{re.escape(str(scratch))}(:\d+)?: ", "", str(error))
+        raise ConfigError(f"Nothing was changed: {problem}", hint=error.hint) from None
     if home.config_file.exists():
         os.chmod(scratch, home.config_file.stat().st_mode & 0o777)
     os.replace(scratch, home.config_file)

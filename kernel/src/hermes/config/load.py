@@ -45,10 +45,33 @@ def read_yaml(path: Path) -> Tree:
     return tree
 
 
-def _loader() -> Any:
+def read_value(text: str) -> Any:
+    """One value, as it would stand in the file.
+
+    Raises:
+        ConfigError: it is no YAML.
+    """
     import yaml
 
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return yaml.load(text, Loader=_loader())
+    except yaml.YAMLError:
+        raise ConfigError(f"{text!r} is not YAML.", hint="Quote it as a text: '\"…\"'") from None
+
+
+def _loader() -> Any:
+    """Booleans are ``true`` and ``false``, as in YAML 1.2: ``off`` and ``no`` are words, such as a mode's name."""
+    import yaml
+
+    base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    boolean = "tag:yaml.org,2002:bool"
+    resolvers = {
+        first: [(tag, pattern) for tag, pattern in known if tag != boolean]
+        for first, known in base.yaml_implicit_resolvers.items()
+    }
+    loader: Any = type("SettingsLoader", (base,), {"yaml_implicit_resolvers": resolvers})
+    loader.add_implicit_resolver(boolean, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+    return loader
 
 
 def merge(base: Tree, over: Mapping[str, Any]) -> Tree:

@@ -61,22 +61,42 @@ class Index:
     def __init__(self, path: Path | None, state: sqlite3.Connection) -> None:
         self.path = path
         self.state = state
-        self.db = self._open()
+        self.db = sqlite3.connect(":memory:")
+        self._inode = 0
+        self.reopen()
 
-    def _open(self) -> sqlite3.Connection:
+    def reopen(self) -> None:
+        """Opens the file; one that is damaged, or was not made from this store, is thrown away."""
+        self.db.close()
         try:
-            db = self._connect()
-            if self._fits(db):
-                return db
-            db.close()
+            self._connect()
+            if self._fits():
+                return
         except sqlite3.DatabaseError as error:
             if not is_damaged(error):
                 raise
-        self._remove_files()
-        return self._connect()
+        self.rebuild()
 
-    def _connect(self) -> sqlite3.Connection:
+    def rebuild(self) -> None:
+        """Throws the index away; it is filled again by `advance`."""
+        self.db.close()
+        if self.path is not None:
+            for suffix in ("", "-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        self._connect()
+
+    def is_gone(self) -> bool:
+        """Whether somebody has thrown the file away, and perhaps made another."""
+        if self.path is None:
+            return False
+        try:
+            return self.path.stat().st_ino != self._inode
+        except FileNotFoundError:
+            return True
+
+    def _connect(self) -> None:
         db = sqlite3.connect(self.path or ":memory:", timeout=0, isolation_level=None, check_same_thread=False)
+        self.db = db
         db.execute("PRAGMA synchronous=NORMAL")
         db.execute("PRAGMA temp_store=MEMORY")
         db.execute("PRAGMA cache_size=-32000")
@@ -94,32 +114,24 @@ class Index:
             db.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
         db.execute("COMMIT")
         db.executescript(_TEMPORARY)
-        return db
+        if self.path is not None:
+            self._inode = self.path.stat().st_ino
 
     def _store_id(self) -> str:
         found: str = self.state.execute("SELECT value FROM meta WHERE key='store_id'").fetchone()[0]
         return found
 
-    def _fits(self, db: sqlite3.Connection) -> bool:
+    def _fits(self) -> bool:
         """Whether it was made from this store, by this version, and not from a later state of it."""
         try:
-            meta = dict(db.execute("SELECT key, value FROM meta"))
-        except sqlite3.OperationalError:
+            meta = dict(self.db.execute("SELECT key, value FROM meta"))
+        except sqlite3.OperationalError as error:
+            if is_busy(error):
+                raise
             return False
         if meta.get("version") != VERSION or meta.get("store_id") != self._store_id():
             return False
         return bool(meta["watermark"] <= newest_message(self.state))
-
-    def _remove_files(self) -> None:
-        if self.path is not None:
-            for suffix in ("", "-wal", "-shm"):
-                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-
-    def rebuild(self) -> None:
-        """Throws the index away; it is filled again by `advance`."""
-        self.db.close()
-        self._remove_files()
-        self.db = self._connect()
 
     def close(self) -> None:
         self.db.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 import threading
@@ -36,7 +37,7 @@ class Job(Generic[T]):
 
     def settle(self, result: T | None, error: BaseException | None) -> None:
         """From any thread. A caller that has gone, with its loop, is told nothing."""
-        if not self._loop.is_closed():
+        with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._settle, result, error)
 
     def _settle(self, result: Any, error: BaseException | None) -> None:
@@ -63,6 +64,7 @@ class Lane:
         self._jobs: deque[Job[Any]] = deque()
         self._wake = threading.Semaphore(0)
         self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
         self._closed = False
 
     @property
@@ -123,9 +125,10 @@ class Lane:
             raise StoreError(f"The session store {self.path} is closed.")
 
     def _start(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
-            self._thread.start()
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
+                self._thread.start()
 
     def _serve(self) -> None:
         while True:
@@ -161,6 +164,7 @@ class Writer(Lane):
         super().__init__(connect, path, name)
         self._wal = wal
         self._pages = 0
+        self._truncate = False
 
     async def write(self, work: Work[T], *, weight: int = 0) -> T:
         """In a transaction of its own, durable against the process's death when it returns."""
@@ -175,6 +179,11 @@ class Writer(Lane):
             finally:
                 self.lock.release()
         return await self.run(work, weight=weight)
+
+    async def truncate_wal(self) -> None:
+        """Empties the WAL, where deleted text would stay for a while, as far as readers allow."""
+        self._truncate = self._wal
+        await self.run(lambda _: None)
 
     def _begin_now(self) -> bool:
         try:
@@ -196,6 +205,8 @@ class Writer(Lane):
         return result
 
     def _round(self) -> None:
+        if self._truncate:
+            self._checkpoint()
         jobs = [self._jobs.popleft()]
         weight = jobs[0].weight
         while self._jobs and len(jobs) < GROUP and weight + self._jobs[0].weight <= INLINE_BYTES:
@@ -222,6 +233,11 @@ class Writer(Lane):
         settled: list[tuple[Job[Any], Any, BaseException | None]] = []
         try:
             begin(db)
+        except sqlite3.Error as error:
+            for job in jobs:
+                job.settle(None, _told(error, self.path))
+            return True
+        try:
             for job in jobs:
                 db.execute("SAVEPOINT job")
                 try:
@@ -245,7 +261,8 @@ class Writer(Lane):
         """Moves the WAL into the file. Other processes' readers can hold that up; then it is tried again later."""
         try:
             _, frames, _ = self.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            if frames > TRUNCATE_PAGES:
+            if frames > TRUNCATE_PAGES or self._truncate:
+                self._truncate = False
                 self.db.execute("PRAGMA busy_timeout=1000")
                 self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 self.db.execute("PRAGMA busy_timeout=0")

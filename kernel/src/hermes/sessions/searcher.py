@@ -102,6 +102,9 @@ class Searcher:
     def _open(self, state: sqlite3.Connection) -> Index:
         if self._index is None:
             self._index = Index(self._path, state)
+        elif self._index.is_gone():
+            self._index.reopen()
+            self._searched = False
         return self._index
 
     def _with_index(self, state: sqlite3.Connection, work: Callable[[Index], None]) -> None:
@@ -151,6 +154,8 @@ class Searcher:
         try:
             if self._keeping is None:
                 self._keeping = Index(self._path, state)
+            elif self._keeping.is_gone():
+                self._keeping.reopen()
             index = self._keeping
             while self._may_go_on() and index.advance():
                 pass

@@ -140,6 +140,7 @@ async def _tidy(store: SqliteStore) -> None:
         await store.write(lambda db: db.execute(f"PRAGMA incremental_vacuum({FREE_PAGES})").fetchall())
         if await store.read(_free_pages) >= before:
             break
+    await store.truncate_wal()
 
 
 def _free_pages(db: sqlite3.Connection) -> int:

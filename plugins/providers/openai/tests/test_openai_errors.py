@@ -136,6 +136,15 @@ def test_the_key_is_never_told_but_where_it_was_found(status: int) -> None:
         assert "env:ACME_API_KEY" in failure.hint
 
 
+def test_a_model_that_wants_another_wire_is_told_apart() -> None:
+    words = (
+        "Function tools with reasoning_effort are not supported; use /v1/responses or set reasoning_effort to 'none'."
+    )
+    failure = refused(400, {"message": words, "type": "invalid_request_error"})
+    assert type(failure) is BadRequest
+    assert "reasoning_effort none" in failure.hint
+
+
 def test_a_missing_key_is_not_called_a_wrong_one() -> None:
     failure = error_of(401, {}, b"", Endpoint(provider="acme", base_url="http://acme.test/v1"))
     assert "No key was sent" in failure.hint

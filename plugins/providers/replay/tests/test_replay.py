@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from hermes import (
@@ -107,6 +111,42 @@ def test_recorded_errors_are_raised(tmp_path: Path) -> None:
     with pytest.raises(RateLimited, match="slow") as caught:
         play(file, user("x"))
     assert caught.value.retry_after == 3.0
+    assert caught.value.provider == "replay"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "error: {kind: RateLimted}",
+        "error: {kind: OSError}",
+        "error: {knd: x}",
+        "usage: {tokens: 3}",
+        "usage: {input_tokens: x}",
+    ],
+)
+def test_mistakes_in_a_cassette_are_named_before_anything_is_played(tmp_path: Path, event: str) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(f"- events:\n  - text: Hello\n  - {event}\n")
+    with pytest.raises(ConfigError, match=r"bad\.yaml is no cassette"):
+        play(file, user("x"))
+
+
+def test_placeholders_are_filled_from_the_extra_options(tmp_path: Path) -> None:
+    file = tmp_path / "places.yaml"
+    file.write_text(
+        "- events:\n"
+        "  - text: 'In {{workspace}} and {{ other }}.'\n"
+        "  - tool_call: {name: ls, arguments: {paths: ['{{workspace}}/a', '{{unknown}}'], deep: {n: 3}}}\n"
+    )
+
+    async def run() -> list[Any]:
+        asked = msgspec.structs.replace(request(file, user("x")), extra={"workspace": "/w"})
+        return [event async for event in Player().stream(asked)]
+
+    events = asyncio.run(run())
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "In /w and {{ other }}."
+    (call,) = [event.call for event in events if isinstance(event, ToolCallReady)]
+    assert json.loads(call.arguments) == {"paths": ["/w/a", "{{unknown}}"], "deep": {"n": 3}}
 
 
 def test_a_missing_or_malformed_cassette_is_told(tmp_path: Path) -> None:
@@ -142,6 +182,45 @@ def test_what_is_recorded_can_be_played(tmp_path: Path) -> None:
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "Líne one\nline: two"
     assert next(event.call.id for event in events if isinstance(event, ToolCallReady)) == "call_9"
     assert call_at(load_cassette(file), 1, "Hello: world", file).events[0].text == "end"
+
+
+@pytest.mark.parametrize("arguments", ["", "{not json", "[1, 2]", '"text"'])
+def test_arguments_that_are_no_object_are_recorded_as_they_were_written(tmp_path: Path, arguments: str) -> None:
+    file = tmp_path / "recorded.yaml"
+    asked = ModelCall(
+        id="r", session_id="s", turn_id="t", provider="openai", model="m", base_url="", messages=1, tools=0
+    )
+    tool = ToolCallPart(id="c", name="f", arguments=arguments)
+    append_call(str(file), asked, ModelAnswer(parts=(tool,), finish="tool_calls", usage=Usage(), seconds=1))
+    assert [event.call for event in play(file, user("x")) if isinstance(event, ToolCallReady)] == [tool]
+
+
+FILLS_THE_DISK = """
+import resource, signal, sys
+from hermes import ModelAnswer, ModelCall, TextPart, Usage
+from hermes_plugin_replay.cassette import append_call
+
+asked = ModelCall(id="r", session_id="s", turn_id="t", provider="p", model="m", base_url="", messages=1, tools=0)
+
+def add(text):
+    answer = ModelAnswer(parts=(TextPart(text),), finish="stop", usage=Usage(), seconds=1)
+    append_call(sys.argv[1], asked, answer)
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+add("fits")
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    add("x" * 5000)
+except OSError:
+    print("refused")
+"""
+
+
+def test_a_recording_that_does_not_fit_leaves_the_cassette_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "full.yaml"
+    done = subprocess.run([sys.executable, "-c", FILLS_THE_DISK, str(file)], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "refused\n", done.stderr
+    assert [event.text for call in load_cassette(file) for event in call.events if event.text] == ["fits"]
 
 
 def test_the_shipped_cassettes_are_sound() -> None:

@@ -95,7 +95,7 @@ def show(session_id: str, as_json: bool) -> None:
 
 
 async def _read(app: App, session_id: str) -> tuple[SessionRecord, Any, Callable[[str], str]]:
-    record = await app.store.get(SessionRef(session_id=session_id))
+    record = await app.find_session(session_id)
     history = await app.store.history(HistoryQuery(session_id=record.id))
     return record, history.messages, app.redact
 
@@ -130,7 +130,7 @@ def rename(session_id: str, title: str, as_json: bool) -> None:
     """Give a session a title."""
 
     async def work(app: App) -> SessionRecord:
-        record = await app.store.get(SessionRef(session_id=session_id))
+        record = await app.find_session(session_id)
         return await app.store.change(SessionChange(session_id=record.id, title=title))
 
     record = _with_app(work)
@@ -167,7 +167,7 @@ def export(session_id: str, form: str, output: str | None, as_json: bool) -> Non
 def delete(session_ids: tuple[str, ...], yes: bool, as_json: bool) -> None:
     """Delete sessions and their transcripts, for good."""
     if not yes:
-        click.confirm(f"Delete {len(session_ids)} session(s)?", abort=True, err=True)
+        _confirm(f"Delete {len(session_ids)} session(s)?")
 
     async def work(app: App) -> tuple[str, ...]:
         ids = [(await app.store.get(SessionRef(session_id=session_id))).id for session_id in session_ids]
@@ -196,10 +196,23 @@ def prune(older_than: int | None, dry_run: bool, yes: bool, as_json: bool) -> No
     planned = _with_app(lambda app: work(app, really=False))
     if not dry_run and (planned.session_ids or planned.messages):
         if not yes:
-            text = f"Delete {len(planned.session_ids)} session(s) and {planned.messages} undone message(s)?"
-            click.confirm(text, abort=True, err=True)
+            text = f"Delete {len(planned.session_ids)} session(s), {planned.messages} message(s) in all?"
+            _confirm(text)
         planned = _with_app(lambda app: work(app, really=True))
     _report_removed(planned.session_ids, planned.messages, as_json=as_json, dry_run=dry_run)
+
+
+def _confirm(question: str) -> None:
+    """Ends the command unless the answer is yes."""
+    try:
+        agreed = click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise click.UsageError("Nobody is there to confirm this. Add --yes to do it unasked.") from None
+    if not agreed:
+        click.echo("Nothing was deleted.", err=True)
+        raise click.exceptions.Exit(1)
 
 
 def _remove_transcripts(app: App, session_ids: Sequence[str]) -> None:
@@ -213,7 +226,8 @@ def _report_removed(session_ids: Sequence[str], messages: int, *, as_json: bool,
         _print_json({"session_ids": list(session_ids), "messages": messages, "dry_run": dry_run})
     else:
         verb = "would go" if dry_run else "deleted"
-        click.echo(f"{len(session_ids)} session(s), {messages} undone message(s) {verb}.")
+        counted = f", {messages} message(s) in all" if messages else ""
+        click.echo(f"{len(session_ids)} session(s){counted} {verb}.")
 
 
 @sessions.command()

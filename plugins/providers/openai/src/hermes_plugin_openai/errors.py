@@ -153,7 +153,7 @@ def provider_error(
         code=code,
         request_id=request_id,
         retry_after=retry_after,
-        hint=_hint(kind, status, endpoint, model),
+        hint=_hint(kind, status, endpoint, model, complaint),
     )
 
 
@@ -192,7 +192,7 @@ def _bad_request(message: str) -> type[ProviderError]:
     return AuthenticationFailed if _KEY_TEXT.search(message) else BadRequest
 
 
-def _hint(kind: type[ProviderError], status: int, endpoint: Endpoint, model: str) -> str:
+def _hint(kind: type[ProviderError], status: int, endpoint: Endpoint, model: str, complaint: Complaint) -> str:
     name = endpoint.provider
     key = f"the key in {endpoint.key_source}" if endpoint.key_source else "the key"
     if kind is AuthenticationFailed:
@@ -213,6 +213,8 @@ def _hint(kind: type[ProviderError], status: int, endpoint: Endpoint, model: str
         )
     if kind is ContentRefused:
         return "The provider's policy refuses this content; say it differently, or use another provider."
+    if "/v1/responses" in complaint.message:
+        return "This model takes tools here only with reasoning_effort none; another model may take both."
     if 300 <= status < 400 or status == 405:
         return f"The address {endpoint.base_url} answers elsewhere: set providers.{name}.base_url."
     return f"The request is refused as it is; if an option caused it, see providers.{name}.quirks."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -10,26 +11,74 @@ from typing import Any
 import msgspec
 import yaml
 
-from hermes import BadRequest, ConfigError, ModelAnswer, ModelCall, TextPart, ThinkingPart, ToolCallPart, ToolResultPart
+from hermes import (
+    BadRequest,
+    ConfigError,
+    ModelAnswer,
+    ModelCall,
+    ProviderError,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
+)
+from hermes.contracts import errors
 
 SHIPPED = Path(__file__).parent / "cassettes"
 
 
 class RecordedTool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``arguments`` as text is what a model wrote that is no JSON object."""
+
     name: str
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] | str = {}
     id: str = ""
 
 
+class RecordedUsage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+class RecordedError(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``kind`` names a class of the provider's errors."""
+
+    kind: str = "ProviderError"
+    message: str = "recorded"
+    hint: str = ""
+    status: int = 0
+    code: str = ""
+    retry_after: float | None = None
+
+    def __post_init__(self) -> None:
+        kind = getattr(errors, self.kind, None)
+        if not (isinstance(kind, type) and issubclass(kind, ProviderError)):
+            raise ValueError(f"{self.kind!r} is no provider error")
+
+    def raised(self, provider: str) -> ProviderError:
+        kind: type[ProviderError] = getattr(errors, self.kind)
+        return kind(
+            self.message,
+            provider=provider,
+            status=self.status,
+            code=self.code,
+            retry_after=self.retry_after,
+            hint=self.hint,
+        )
+
+
 class RecordedEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of these at a time. ``pause`` is in seconds; ``error`` names a class of the provider's errors."""
+    """One of these at a time. ``pause`` is in seconds."""
 
     text: str | None = None
     thinking: str | None = None
     tool_call: RecordedTool | None = None
-    usage: dict[str, int] | None = None
+    usage: RecordedUsage | None = None
     pause: float | None = None
-    error: dict[str, Any] | None = None
+    error: RecordedError | None = None
     finish: str | None = None
 
 
@@ -96,20 +145,30 @@ def append_call(file: str, request: ModelCall, response: ModelAnswer) -> None:
             case TextPart():
                 events.append({"text": part.text})
             case ToolCallPart():
-                arguments = json.loads(part.arguments or "{}")
-                events.append({"tool_call": {"id": part.id, "name": part.name, "arguments": arguments}})
-    usage = msgspec.to_builtins(response.usage)
-    usage.pop("cost_usd", None)
+                events.append({"tool_call": {"id": part.id, "name": part.name, "arguments": _arguments(part)}})
+    usage = msgspec.to_builtins(msgspec.convert(response.usage, RecordedUsage, from_attributes=True))
     events += [{"usage": usage}, {"finish": response.finish}]
     call: dict[str, Any] = {"events": events}
     if newest := newest_text(request.last):
         call = {"expect": newest.strip().splitlines()[0][:60], **call} if newest.strip() else call
-    text = yaml.safe_dump([call], sort_keys=False, allow_unicode=True)
+    data = yaml.safe_dump([call], sort_keys=False, allow_unicode=True).encode()
     descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(descriptor, text.encode())
+        before = os.fstat(descriptor).st_size
+        if os.write(descriptor, data) != len(data):
+            # Half a call would make the whole file unreadable.
+            os.ftruncate(descriptor, before)
+            raise OSError(errno.ENOSPC, "no room for another model call", file)
     finally:
         os.close(descriptor)
+
+
+def _arguments(call: ToolCallPart) -> dict[str, Any] | str:
+    try:
+        arguments = json.loads(call.arguments)
+    except ValueError:
+        return call.arguments
+    return arguments if isinstance(arguments, dict) else call.arguments
 
 
 def newest_text(parts: tuple[Any, ...]) -> str:

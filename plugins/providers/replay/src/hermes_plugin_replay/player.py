@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from hermes import (
-    ErrorInfo,
     ModelEvent,
     ModelFinished,
     ModelInfo,
@@ -25,11 +27,11 @@ from hermes import (
     Usage,
     UsageUpdate,
 )
-from hermes.contracts.errors import error_of
 
 from .cassette import SHIPPED, RecordedCall, RecordedEvent, call_at, find_cassette, load_cassette, newest_text
 
 WORDS = re.compile(r"\S*\s*")
+PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
 class Player:
@@ -47,8 +49,8 @@ class Player:
             if event.pause:
                 await asyncio.sleep(event.pause)
             if event.error is not None:
-                raise error_of(ErrorInfo(**{"kind": "ProviderError", "message": "recorded", **event.error}))
-            for spoken in _spoken(event, f"{position}_{number}"):
+                raise event.error.raised(request.endpoint.provider)
+            for spoken in _spoken(event, f"{position}_{number}", request.extra):
                 yield spoken
         yield ModelFinished(reason=_reason(call), model=request.model)
 
@@ -61,18 +63,30 @@ def _load(path: Path, modified: int) -> tuple[RecordedCall, ...]:
     return tuple(load_cassette(path))
 
 
-def _spoken(event: RecordedEvent, number: str) -> list[ModelEvent]:
+def _spoken(event: RecordedEvent, number: str, values: Mapping[str, Any]) -> list[ModelEvent]:
     if event.text is not None:
-        return [TextDelta(text=word) for word in WORDS.findall(event.text) if word]
+        return [TextDelta(text=word) for word in WORDS.findall(_filled(event.text, values)) if word]
     if event.thinking is not None:
         return [ThinkingDelta(text=event.thinking)]
     if event.tool_call is not None:
         tool = event.tool_call
-        arguments = json.dumps(tool.arguments, ensure_ascii=False)
-        return [ToolCallReady(call=ToolCallPart(id=tool.id or f"call_{number}", name=tool.name, arguments=arguments))]
+        arguments = _filled(tool.arguments, values)
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+        return [ToolCallReady(call=ToolCallPart(id=tool.id or f"call_{number}", name=tool.name, arguments=text))]
     if event.usage is not None:
-        return [UsageUpdate(usage=Usage(**event.usage))]
+        return [UsageUpdate(usage=Usage(**msgspec.structs.asdict(event.usage)))]
     return []
+
+
+def _filled(value: Any, values: Mapping[str, Any]) -> Any:
+    """``{{name}}`` replaced where the request's extra options have text of that name, and left where not."""
+    if isinstance(value, str):
+        return PLACEHOLDER.sub(lambda found: str(values.get(found[1], found[0])), value)
+    if isinstance(value, dict):
+        return {key: _filled(inner, values) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, values) for inner in value]
+    return value
 
 
 def _reason(call: RecordedCall) -> str:
