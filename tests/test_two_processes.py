@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hermes_testkit.command import Hermes
-from hermes_testkit.model_server import Call, ModelServer, Reply, Say, SeenRequest
+from hermes_testkit.model_server import Call, ModelServer, Reply, Say, SeenRequest, Slow
 
 DRIVER = Path(__file__).with_name("turns_driver.py")
 GRACE = 60.0

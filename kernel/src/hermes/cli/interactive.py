@@ -52,7 +52,9 @@ def _line() -> str | None:
     gc.enable()
     for _ in range(2):
         try:
-            return input("\n> ")
+            # Only on descriptors 0 and 1 does `input` use readline; 1 is standard error, see `Output`.
+            with contextlib.redirect_stdout(sys.__stdout__):
+                return input("\n> ")
         except KeyboardInterrupt:
             complain("\n(Ctrl+C again, or Ctrl+D, to leave)")
         except EOFError:

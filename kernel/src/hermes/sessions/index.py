@@ -234,6 +234,8 @@ class Index:
     def _replace(self, old: Sequence[Document], new: Sequence[Document]) -> None:
         if self._delete(old):
             self.db.executemany(_INSERT.format("docs"), _rows(new))
+            self.load_fresh(new)
+            self._list_fresh_terms()
 
     def _delete(self, documents: Iterable[Document]) -> int:
         """FTS5 forgets a document when it is told its text, which must be what was indexed."""

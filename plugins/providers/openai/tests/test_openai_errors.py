@@ -142,7 +142,7 @@ def test_a_model_that_wants_another_wire_is_told_apart() -> None:
     )
     failure = refused(400, {"message": words, "type": "invalid_request_error"})
     assert type(failure) is BadRequest
-    assert "reasoning_effort none" in failure.hint
+    assert "model.reasoning_effort none" in failure.hint
 
 
 def test_a_missing_key_is_not_called_a_wrong_one() -> None:

@@ -1,3 +1,4 @@
+# ruff: noqa: T201 (a benchmark prints)
 """What judging a command costs, against splitting it into words.
 
 python plugins/tools/approvals/benchmarks/bench_approvals.py
@@ -20,6 +21,7 @@ COMMANDS = {
     "loop": 'for f in a b c; do if [ -f "$f" ]; then wc -l "$f"; else echo "no $f"; fi; done',
     "wrapped": "sudo env A=b timeout 5 sh -c 'X=rm; $X -rf build'",
     "1 KB": " && ".join(f"grep -rn word{number} src/module{number}" for number in range(28)),
+    "64 KB": "echo " + "word " * 13_000,
     "100 KB": "echo " + "word " * 19_990,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ def make_ctx(tmp_path: Path) -> MakeContext:
             host,  # type: ignore[arg-type]
             "approvals",
             scope=Scope(home=str(tmp_path / "home")),
+            log=logging.getLogger("approvals"),
             data_root=tmp_path / "data",
             clock=Clock(),
             spawn=lambda work, name: work.close(),

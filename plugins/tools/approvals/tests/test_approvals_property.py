@@ -14,7 +14,15 @@ from hermes_plugin_approvals.reader import read
 from hermes_plugin_approvals.subject import subject_of
 
 TOKENS = st.sampled_from(
-    ["rm", "ls", "-rf", "/", "~", "*", "$X", "${X:-a}", "$(ls)", "`ls`", ";", "&", "|", "&&", "||", "(", ")", "{", "}", "[[", "]]", "((", "))", "<", ">", ">>", "<<", "<<<", "<(", "2>&1", "'", '"', "\\", "\n", "#", "!", "=", "X=rm", "if", "then", "else", "fi", "for", "in", "do", "done", "while", "case", "esac", "function", "f()", "sh", "-c", "eval", "env", "sudo", "xargs", "find", "-exec", "\\;", "cat", "EOF", "<<EOF", "$'", '$"', "{a,b}", "\x00", "\x01", "�", "é", "\u200b", "$IFS", "${", "$((", "1", "+"]
+    [
+        *(*["rm", "ls", "-rf", "/", "~", "*", "$X", "${X:-a}", "$(ls)", "`ls`", ";", "&", "|", "&&", "||", "(", ")", "{", "}", "[[", "]]", "((", "))", "<", ">", ">>", "<<", "<<<"], "<("),
+        *(
+            *["2>&1", "'", '"', "\\", "\n", "#", "!", "=", "X=rm", "if", "then", "else", "fi", "for", "in", "do", "done", "while", "case", "esac", "function", "f()", "sh"],
+            "-c",
+        ),
+        *(*["eval", "env", "sudo", "xargs", "find", "-exec", "\\;", "cat", "EOF", "<<EOF", "$'", '$"', "{a,b}", "é", "$IFS", "${", "$((", "1", "+"], "\u200b"),
+        *("\x00", "\x01", "\ud800"),
+    ]
 )
 
 
@@ -55,9 +63,9 @@ def test_quotes_in_a_name_do_not_hide_it(noise: str) -> None:
         assert judge(command) == "deny"
 
 
-@pytest.mark.parametrize("size", [99_000, 100_001, 3_000_000])
+@pytest.mark.parametrize("size", [60_000, 70_000, 100_000, 3_000_000])
 def test_long_text_is_bounded(size: int) -> None:
-    assert judge("echo " + "a " * (size // 2)) == ("allow" if size < 100_000 else "ask")
+    assert judge("echo " + "a " * (size // 2)) == ("allow" if size < 65_536 else "ask")
 
 
 @pytest.mark.parametrize(
@@ -74,6 +82,9 @@ def test_long_text_is_bounded(size: int) -> None:
         "sh -c " * 50 + "ls",
         "eval " * 500 + "ls",
         "nice " * 3000 + "ls",
+        "{" * 60_000,
+        "((" * 3000,
+        "${X:-" * 300 + "}" * 300,
         "X=a; " + "X=$X$X; " * 60 + "echo $X",
     ],
     ids=lambda bomb: bomb[:12],
@@ -84,7 +95,8 @@ def test_what_would_take_long_to_read_is_not_allowed_unread(bomb: str) -> None:
 
 WORDS = [
     "a", "'a b'", '"a b"', "a\\ b", "a'b'\"c\"", "$'a\\tb'", "$'\\x41\\102\\u0043'", "$\"a\"", "{a,b}c", "a{b,c}{d,e}",
-    "{1..4}", "{c..a}", "{a}", "{a,}", "a{b,{c,d}}e", "'{a,b}'", "\\{a,b\\}", "\"{a,b}\"c", "$X", '"$X"', "'$X'", "${X}y",
+    "{1..4}", "{c..a}", "{a}",
+    "{a,}", "a{b,{c,d}}e", "'{a,b}'", "\\{a,b\\}", "\"{a,b}\"c", "$X", '"$X"', "'$X'", "${X}y",
     "a$X", "$X$X", "\"$X\"y", "a$X-b$X/", "${X:-q}", "${NOPE:-q}", '"${NOPE:-a b}"', "$Y", "x$Y", "\"$Y\"", "$Y\"$Y\"",
     "a${IFS}b", "$E", '"$E"', "a$E", "\\$X", '"\\$X"', '"\\a"', "\"a\\\\b\"", "a\\\nb", "\"a\\\nb\"", "'a\\\nb'", "\\'",
     "''", "a''b", "$(echo hi)", "\"$(echo a b)\"", "$(echo a b)", "`echo hi`", "x=$X", "--a=$X", "{$X,z}", "{'a,b',c}",
@@ -98,10 +110,13 @@ def test_words_are_expanded_as_bash_expands_them() -> None:
     script = setup + "".join(f"printf '%s\\0' {word}; printf '\\1'; " for word in WORDS)
     done = subprocess.run(["bash", "--norc", "-c", script, "_"], capture_output=True, check=True, text=True)
     expected = [tuple(answer.split("\0")[:-1]) for answer in done.stdout.split("\1")[:-1]]
-    wrong = []
+    wrong, unknown = [], 0
     for word, fields in zip(WORDS, expected, strict=True):
-        found = read(setup + f"printf '%s' {word}", ("/w",)).commands[-1].words[2:]
-        known = not any(UNKNOWN in field or HOME in field for field in found)
+        script = read(setup + f"printf '%s' {word}", ("/w",))
+        found = script.commands[-1].words[2:]
+        known = not script.problems and not any(UNKNOWN in field or HOME in field for field in found)
+        unknown += not known
         if known and found != fields and not (found == () and fields == ("",)):
             wrong.append((word, found, fields))
     assert wrong == []
+    assert unknown < len(WORDS) // 10

@@ -214,7 +214,7 @@ def _hint(kind: type[ProviderError], status: int, endpoint: Endpoint, model: str
     if kind is ContentRefused:
         return "The provider's policy refuses this content; say it differently, or use another provider."
     if "/v1/responses" in complaint.message:
-        return "This model takes tools here only with reasoning_effort none; another model may take both."
+        return "The model takes tools here only without reasoning: hermes config set model.reasoning_effort none"
     if 300 <= status < 400 or status == 405:
         return f"The address {endpoint.base_url} answers elsewhere: set providers.{name}.base_url."
     return f"The request is refused as it is; if an option caused it, see providers.{name}.quirks."

@@ -128,7 +128,7 @@ def describe(command: Command) -> Danger:
         return Danger(_fed(program, command.stdin.sources), keyed=False)
     if program in _INTERPRETERS and any(word.startswith("/dev/fd/") for word in arguments):
         return Danger(f"runs in {program} what another command prints", keyed=False)
-    if any(_SQL.search(word) for word in arguments) or (command.stdin.text and _SQL.search(command.stdin.text)):
+    if any(_SQL.search(text[:4000]) for text in (*arguments, command.stdin.text or "")):
         return Danger("deletes from a database", keyed=False)
     sentence = _specific(program, arguments) or _SENTENCES.get(program, "")
     if not sentence and command.prefix:

@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 from .paths import HOME, UNKNOWN, names
 from .redirections import WORDS, Redirections
 from .script import Command, Fields, Script, Stdin, output_of
-from .shell import MAX_DEPTH
+from .shell import MAX_DEPTH, TOO_LONG
 from .words import braces
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
-MAX_BYTES = 100_000
+MAX_BYTES = 65_536
+MAX_NESTING = 40
+MAX_STEPS = 20_000
+"""Nodes that are looked at: loops and calls look at theirs again."""
 MAX_LOOP = 8
 
 _CONDITIONAL = names("if_statement elif_clause else_clause case_statement case_item subshell negated_command")
@@ -46,8 +49,16 @@ def _parser() -> Parser:
 def read(text: str, cwds: tuple[str, ...]) -> Script:
     """Reads a command line or script that starts in one of ``cwds``."""
     reader = Reader(Script(cwds or (UNKNOWN,)))
-    reader.script(text)
+    try:
+        reader.script(text)
+    except (_TooMuchError, RecursionError):
+        reader.trouble(TOO_LONG)
+        reader.guess(text[:MAX_BYTES])
     return reader.result
+
+
+class _TooMuchError(Exception):
+    pass
 
 
 class Reader(Redirections):
@@ -57,11 +68,14 @@ class Reader(Redirections):
         super().__init__(result)
         self._more: list[Node] = []
         """Words of the coming command that the grammar files under a redirection."""
+        self._steps = 0
+        self._nesting = 0
 
     def script(self, text: str) -> None:
         data = text.encode("utf-8", "replace")
         if len(data) > MAX_BYTES or self.depth > MAX_DEPTH:
-            self.trouble("it is too long or too deeply nested to be read")
+            self.trouble(TOO_LONG)
+            self.guess(text[:MAX_BYTES])
             return
         if _ODD.search(text) and _ODD.search(text.replace(HOME, "~").replace(UNKNOWN, "")):
             self.trouble("it contains control or invisible characters")
@@ -71,18 +85,18 @@ class Reader(Redirections):
             data = text.replace(HOME, "$HOME").replace(UNKNOWN, "$UNKNOWN").encode("utf-8", "replace")
         if b"\\\n" in data:
             joined = _CONTINUATION.sub(r"\1", data.decode("utf-8", "replace"))
-            if b"#" in data and len(joined.encode()) != len(data):
-                self.trouble("a line goes on near a comment")
+            if (b"#" in data or b"'" in data) and len(joined.encode()) != len(data):
+                self.trouble("a line goes on where it may not")
             data = joined.encode()
         self.depth += 1
         tree = _parser().parse(data)
         if tree.root_node.has_error:
             self.trouble("its syntax cannot be read")
-            self._guess(text)
+            self.guess(text)
         self.walk(tree.root_node)
         self.depth -= 1
 
-    def _guess(self, text: str) -> None:
+    def guess(self, text: str) -> None:
         words: list[str] = []
         for token in [*_GUESS.findall(text), ";"]:
             if token in (";", "&", "|", "(", ")", "`", "\n"):
@@ -93,6 +107,14 @@ class Reader(Redirections):
                 words += [re.sub(r"['\"\\]", "", word) for word in braces(token)]
 
     def walk(self, node: Node) -> None:
+        self._steps += 1
+        if self._steps > MAX_STEPS or self._nesting > MAX_NESTING:
+            raise _TooMuchError
+        self._nesting += 1
+        self._visit(node)
+        self._nesting -= 1
+
+    def _visit(self, node: Node) -> None:
         kind = node.type
         if kind in WORDS:
             self.expander.fields(node)
@@ -266,6 +288,8 @@ class Reader(Redirections):
             self.run(Command(words, self.result.cwds, tuple(assignments), stdin))
 
     def _combinations(self, words: list[list[Fields]]) -> list[Fields]:
+        if all(len(alternatives) == 1 for alternatives in words):
+            return [tuple(field for alternatives in words for field in alternatives[0])]
         found: list[Fields] = [()]
         for alternatives in words:
             found = [(*start, *fields) for start in found for fields in alternatives]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MAX_COMMANDS = 400
 MAX_DEPTH = 12
 MAX_VALUES = 16
+MAX_VALUE = 10_000
+TOO_LONG = "it is too long or too deeply nested to be read"
 
 
 class Shell:
@@ -66,7 +68,8 @@ class Shell:
         known = self.expander.variables
         if self.conditional:
             values = tuple(dict.fromkeys((*known.get(name, (UNKNOWN,)), *values)))
-        known[name] = values if len(values) <= 16 else (UNKNOWN,)
+        fits = len(values) <= MAX_VALUES and all(len(value) <= MAX_VALUE for value in values)
+        known[name] = values if fits else (UNKNOWN,)
 
     def call(self, body: Node, arguments: Fields | None) -> None:
         before, self.expander.positional = self.expander.positional, arguments
@@ -79,7 +82,7 @@ class Shell:
     def run(self, command: Command) -> None:
         """Files a command, or what it runs, and applies what it does to the shell itself."""
         if len(self.result.commands) >= MAX_COMMANDS or self.depth > MAX_DEPTH:
-            self.trouble("it is too long or too deeply nested to be read")
+            self.trouble(TOO_LONG)
             return
         if not command.words:
             for name, value in command.assignments:

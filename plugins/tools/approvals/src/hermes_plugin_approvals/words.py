@@ -191,6 +191,11 @@ class Expander:
         operator = children[2].type if name and len(children) > 2 else ""
         if operator in (":=", "="):
             self.variables[name] = (*self.variables.get(name, ()), UNKNOWN)
+        if operator in (":-", "-", ":=", "=") and all(self.variables.get(name, ("",))):
+            own = self._variable(name, kind)
+            if UNKNOWN not in own.values:
+                yield own
+                return
         if operator in (":-", "-", ":=", "=", ":+", "+"):
             default = self.values(*children[3:-1]) if len(children) > 4 else ("",)
             own = self._variable(name, kind).values if operator not in (":+", "+") else ("",)
@@ -287,6 +292,8 @@ def _split(word: str, pieces: list[Piece], choice: Fields) -> list[str]:
 
 def braces(word: str) -> list[str]:
     """Brace expansion; more than `MAX_BRACES` words become one unknown one."""
+    if word.count("{") > MAX_BRACES:
+        return [UNKNOWN]
     words = _braces(word, MAX_BRACES)
     return words if len(words) <= MAX_BRACES else [UNKNOWN]
 
