@@ -204,7 +204,7 @@ def test_a_killed_holders_lease_is_free_at_once(tmp_path: Path) -> None:
         with pytest.raises(LeaseLost):
             await store.commit(write)
         process.kill()
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        await asyncio.to_thread(os.waitid, os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         assert (await store.lease(mine)).granted, "dead, though its parent has not waited for it yet"
         await store.commit(write)
         await store.close(Done())

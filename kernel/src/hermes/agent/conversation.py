@@ -14,16 +14,15 @@ from hermes.contracts.events import (
     AnyEvent,
     Event,
     InputAnswered,
-    InputRequest,
     InputRequested,
     MessageQueued,
     TurnFinished,
     TurnSuspended,
 )
-from hermes.contracts.hookspecs import ApprovalDecision, SessionInfo
+from hermes.contracts.hookspecs import SessionInfo
 from hermes.contracts.messages import FrozenPrompt, Message, Part, TextPart, text_of
 from hermes.contracts.scope import Origin, Principal, Scope
-from hermes.contracts.store import AnswerWrite, InboxMessage, Pending, RequestRecord, SessionRecord, SessionRef
+from hermes.contracts.store import InboxMessage, Pending, RequestRecord, SessionRecord, SessionRef
 from hermes.contracts.tool import ToolCall
 from hermes.models.router import Target
 
@@ -35,6 +34,7 @@ from .journal import EventNumbers, Journal
 from .lease import session_lease
 from .ledger import Ledger
 from .prompt import freeze
+from .questions import Questions
 from .recovery import finished_results, given_answers, open_calls
 from .services import ConversationOptions, Services
 from .turn import Turn
@@ -69,7 +69,7 @@ class Conversation:
         self._numbers = EventNumbers(services.clock, record.updated if record else 0.0)
         self._task: asyncio.Task[None] | None = None
         self._turn: Turn | None = None
-        self._waiting: dict[str, asyncio.Future[str]] = {}
+        self._questions = Questions(services.store, services.plugins, session_id)
         self._settled = asyncio.Event()
         self._started = False
         self._closed = False
@@ -97,28 +97,21 @@ class Conversation:
         """
         parts = (TextPart(content),) if isinstance(content, str) else tuple(content)
         message = Message(role="user", parts=parts, principal=principal or self._options.principal, origin=origin)
-        watcher = self.feed.watch()
-        try:
-            if self.running:
-                await self._queue(message, steer)
-            else:
-                self._launch(self._drive([message]))
-            async for event in watcher:
-                if event.turn_id == self._cleared:
-                    continue
-                yield event
-                if isinstance(event, TurnFinished | TurnSuspended):
-                    break
-        finally:
-            watcher.close()
-        await self._settled.wait()
+        start = self._queue(message, steer) if self.running else self._launch(self._drive([message]))
+        async for event in self._watch(start):
+            yield event
 
     async def resume(self) -> AsyncIterator[AnyEvent]:
         """Goes on where the session stopped: a suspended turn whose answers are there, or an unanswered message."""
+        async for event in self._watch(None if self.running else self._launch(self._drive([]))):
+            yield event
+
+    async def _watch(self, start: Coroutine[Any, Any, None] | None) -> AsyncIterator[AnyEvent]:
+        """The events from ``start`` on, to the end of the turn."""
         watcher = self.feed.watch()
         try:
-            if not self.running:
-                self._launch(self._drive([]))
+            if start is not None:
+                await start
             async for event in watcher:
                 if event.turn_id == self._cleared:
                     continue
@@ -138,32 +131,15 @@ class Conversation:
             HermesError: the answer is none of the choices, or ``by`` may not give it.
         """
         by = by or self._options.principal
-        pending = await self.services.store.pending(SessionRef(session_id=self.id))
-        record = next((found for found in pending.requests if found.request.id == request_id), None)
-        if record is None or record.status != "open":
-            return False
-        request = record.request
         asker = self._record.principal.id if self._record else self._options.principal.id
-        if by.id not in (request.entitled or (asker,)):
-            raise HermesError(f"{by.name or by.id} may not answer this.", hint="Only those it was asked of may.")
-        if request.choices and request.kind == "approval" and value not in request.choices:
-            raise HermesError(f"{value!r} is none of: {', '.join(request.choices)}.")
-        result = await self.services.store.answer(
-            AnswerWrite(session_id=self.id, request_id=request_id, answer=value, by=by.id)
-        )
-        if not result.accepted:
+        taken = await self._questions.take(request_id, value, by, asker)
+        if taken is None:
             return False
-        if request.kind == "approval":
-            decision = ApprovalDecision(answer=value, by=by, session_id=self.id)
-            await self.services.plugins.hooks.on_approval(request, decision)
-        waiting = self._waiting.pop(request_id, None)
-        if waiting is not None and not waiting.done():
+        if taken.live:
             await self._publish(self._stamped(InputAnswered(request_id=request_id, answer=value, by=by)))
-            waiting.set_result(value)
-        elif not self.running and all(
-            other.status == "answered" or other.request.id == request_id for other in pending.requests
-        ):
-            self._launch(self._drive([]))
+            self._questions.settle(request_id, value)
+        elif taken.last and not self.running:
+            await self._launch(self._drive([]))
         return True
 
     def interrupt(self) -> None:
@@ -192,7 +168,7 @@ class Conversation:
         """A tool's question to the person who is there; waits for the answer."""
         record = RequestRecord(turn_id=self._turn.id if self._turn else "", request=event.request)
         announce = self._journal(record.turn_id).write(requests=(record,), events=[event])
-        answer = await self._wait(event.request, 0.0, announce)
+        answer = await self._questions.wait(event.request, 0.0, announce)
         assert answer is not None, "without a deadline there is an answer"
         return answer
 
@@ -235,7 +211,7 @@ class Conversation:
         if self._started:
             await self.services.plugins.hooks.on_session_end(self.session, self.outcome)
 
-    def _launch(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _launch(self, work: Coroutine[Any, Any, None]) -> None:
         self._settled.clear()
         self._task = asyncio.create_task(work)
         self._task.add_done_callback(lambda task: self._settled.set())
@@ -344,19 +320,6 @@ class Conversation:
             at=self.services.clock.now(),
         )
 
-    async def _wait(self, request: InputRequest, seconds: float, announce: Coroutine[Any, Any, Any]) -> str | None:
-        """The answer of a person who is there; None if none came in time (0: as long as it takes)."""
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._waiting[request.id] = answer
-        try:
-            await announce
-            async with asyncio.timeout(seconds or None):
-                return await answer
-        except TimeoutError:
-            return None
-        finally:
-            self._waiting.pop(request.id, None)
-
     async def _make_turn(self, turn_id: str, pending: Pending) -> Turn:
         services, options = self.services, self._options
         prompt = await self.prompt()
@@ -386,7 +349,7 @@ class Conversation:
             ),
             offered=[tool.name for tool in prompt.tools],
             asking=options.asking,
-            wait=self._wait,
+            wait=self._questions.wait,
             parallel=settings.agent.parallel_tools,
             clock=services.clock,
             answers=given_answers(pending),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .failure import is_busy, is_damaged
-from .migrations import begin, use_wal
+from .migrations import BUSY_SECONDS, begin, use_wal
 from .text import searched_text, with_bigrams
 
 VERSION = 1
@@ -95,7 +95,9 @@ class Index:
             return True
 
     def _connect(self) -> None:
-        db = sqlite3.connect(self.path or ":memory:", timeout=0, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(
+            self.path or ":memory:", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
         self.db = db
         db.execute("PRAGMA synchronous=NORMAL")
         db.execute("PRAGMA temp_store=MEMORY")
@@ -114,6 +116,7 @@ class Index:
             db.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
         db.execute("COMMIT")
         db.executescript(_TEMPORARY)
+        db.execute("PRAGMA busy_timeout=0")
         if self.path is not None:
             self._inode = self.path.stat().st_ino
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -217,13 +218,28 @@ def check_header(path: Path) -> bool:
     return True
 
 
-def create(db: sqlite3.Connection) -> None:
-    """Makes an empty database a store, unless another process just did.
+def create_file(path: Path) -> None:
+    """Makes the store, unless another process is quicker. It appears whole under its name, or not at all."""
+    if path.exists():
+        with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as db:
+            create(db)
+        return
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    draft.unlink(missing_ok=True)
+    os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as db:
+            db.execute("PRAGMA journal_mode=MEMORY")
+            db.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            create(db)
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
 
-    Written with a rollback journal, and only then switched to WAL: so the first page that ever reaches the
-    file says whose it is, and a crash on the way leaves nothing or a whole store.
-    """
-    db.execute("PRAGMA auto_vacuum=INCREMENTAL")
+
+def create(db: sqlite3.Connection) -> None:
+    """Makes an empty database a store, in one transaction, unless another process just did."""
     begin(db)
     try:
         if not db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():

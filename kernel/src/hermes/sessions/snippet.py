@@ -43,7 +43,7 @@ def snippet(text: str, highlighter: Highlighter) -> str:
     first = _densest(spans) if spans else 0
     begin = max(0, first - LEAD)
     if begin:
-        begin = max(begin, text.rfind(" ", begin, first) + 1)
+        begin = text.find(" ", begin, first) + 1 or begin
     end = min(len(text), begin + WIDTH)
     out, place = ["…"] if begin else [], begin
     for start, stop in _joined(spans):

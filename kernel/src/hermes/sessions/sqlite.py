@@ -7,7 +7,6 @@ away; its code is imported with the first search, or when the process has been i
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -56,7 +55,7 @@ from hermes.contracts.values import Done
 from . import leases, reads, writes
 from .failure import store_error
 from .lane import Lane, Work, Writer
-from .migrations import BUSY_SECONDS, check_header, check_version, create, retry_while_busy, use_wal
+from .migrations import BUSY_SECONDS, check_header, check_version, create, create_file, use_wal
 
 if TYPE_CHECKING:
     from .searcher import Searcher
@@ -86,7 +85,7 @@ class SqliteStore:
         self._clock = clock
         self._name = str(path) if path else ":memory:"
         self._writer = Writer(self._connect, self._name, "hermes-store-writer", wal=path is not None)
-        self._reader = Lane(self._connect_reader, self._name, "hermes-store-reader") if path else None
+        self._reader = Lane(self._connect, self._name, "hermes-store-reader") if path else None
         self._searcher: Searcher | None = None
         self._idle_loop: asyncio.AbstractEventLoop | None = None
         self._last_write = 0.0
@@ -106,24 +105,18 @@ class SqliteStore:
             return
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not check_header(self.path):
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            create(self._writer.db)
-        retry_while_busy(lambda: check_version(self._writer.db, self._name))
+            create_file(self.path)
+        check_version(self._writer.db, self._name)
         use_wal(self._writer.db)
+        self._writer.db.execute("PRAGMA busy_timeout=0")
 
     def _connect(self) -> sqlite3.Connection:
-        """Does not wait for locks by itself: the writer waits in `migrations.begin`, off the event loop."""
-        db = sqlite3.connect(self._name, timeout=0, isolation_level=None, check_same_thread=False)
+        """Waits for locks. Once it is open the writer does not: it waits in `migrations.begin`, off the event loop."""
+        db = sqlite3.connect(self._name, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         db.execute("PRAGMA foreign_keys=ON")
         db.execute("PRAGMA synchronous=NORMAL")
         db.execute("PRAGMA wal_autocheckpoint=8000")
         db.execute("PRAGMA journal_size_limit=16777216")
-        return db
-
-    def _connect_reader(self) -> sqlite3.Connection:
-        """Readers wait only while another process mends the file after a crash, or closes it."""
-        db = self._connect()
-        db.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
         return db
 
     async def create(self, session: NewSession) -> SessionRecord:
@@ -244,7 +237,7 @@ class SqliteStore:
         if self._searcher is None:
             from .searcher import Searcher
 
-            self._searcher = Searcher(self.index_path, self._connect_reader, None if self.path else self._writer)
+            self._searcher = Searcher(self.index_path, self._connect, None if self.path else self._writer)
         return self._searcher
 
     async def write(self, work: Work[T]) -> T:

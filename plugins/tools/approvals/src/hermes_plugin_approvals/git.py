@@ -9,10 +9,11 @@ from .paths import UNKNOWN, names
 _LOOKING = names(
     "status log diff show rev-parse blame annotate ls-files ls-tree describe shortlog rev-list cat-file merge- "
     "base name-rev for-each-ref show-ref show-branch count-objects check-ignore whatchanged diff-tree diff-index "
-    "diff-files cherry range-diff version help var ls-remote grep"
+    "diff-files cherry range-diff version var grep"
 )
+# Long options may be shortened, so what matters is how they begin.
 _FORBIDDEN = re.compile(
-    r"--output.*|--ext-diff|--textconv|--upload-pack.*|--exec.*|-O.*|--open-files-in-pager.*|--filters|--web|--paginate|-p"
+    r"--ou.*|--ext.*|--text.*|--upl.*|--exe.*|-O.*|--op.*|--fil.*|-p"
 )
 _LISTS: dict[str, re.Pattern[str]] = {
     "branch": re.compile(
@@ -88,9 +89,7 @@ def is_safe_git(arguments: tuple[str, ...]) -> bool:
         return arguments in ((), ("--version",), ("--help",))
     if name in _LOOKING:
         paged = name in ("log", "show", "diff")
-        return not any(_FORBIDDEN.fullmatch(word) for word in rest if not (paged and word == "-p")) and (
-            name != "ls-remote" or not any("::" in word for word in rest)
-        )
+        return not any(_FORBIDDEN.fullmatch(word) for word in rest if not (paged and word == "-p"))
     if name == "remote" and rest[:1] in (("get-url",), ("show",)):
         return len(rest) <= 2
     pattern = _LISTS.get(name)

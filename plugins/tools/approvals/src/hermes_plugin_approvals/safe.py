@@ -10,30 +10,31 @@ from .script import Command, Redirect
 
 _HARMLESS = names(
     "echo true false : pwd whoami uname sleep seq basename dirname test [ uptime arch nproc tty groups logname "
-    "users who cal factor break continue exit return shift wait times type which whereis id tput clear"
+    "users who cal factor break continue exit return shift times type which whereis id tput clear"
 )
 """Whatever their arguments, they read no file and change nothing."""
 
 _READERS = names(
     "ls cat head tail wc nl tac rev cut tr paste join comm fold fmt expand unexpand column od hexdump strings "
-    "stat du df free lsblk lscpu lsof diff cmp md5sum sha1sum sha224sum sha256sum sha384sum sha512sum b2sum cksum "
+    "stat du df free lsblk lscpu diff cmp md5sum sha1sum sha224sum sha256sum sha384sum sha512sum b2sum cksum "
     "sum realpath readlink base64 base32 grep egrep fgrep jq zcat bzcat xzcat zgrep pgrep pidof locale getconf "
     "dir vdir numfmt tsort"
 )
 """They read files and change nothing, whatever their options."""
 
 _NO_OPTIONS: dict[str, re.Pattern[str]] = {
-    "sort": re.compile(r"-[A-Za-z]*[oT].*|--o.*|--compress-prog.*|--temp.*"),
+    "sort": re.compile(r"-[A-Za-z]*[oT].*|--[oct].*"),
     "tree": re.compile(r"-[A-Za-z]*[oR].*|--output.*"),
-    "file": re.compile(r"-[A-Za-z]*C.*|--compile"),
-    "date": re.compile(r"-[A-Za-z]*s.*|--set.*|\d.*"),
+    "file": re.compile(r"-[A-Za-z]*C.*|--c.*"),
+    "date": re.compile(r"-[A-Za-z]*s.*|--s.*|\d.*"),
     "rg": re.compile(r"--pre.*|--hostname-bin.*|-[A-Za-z]*z.*|--search-zip"),
     "fd": re.compile(r"-[A-Za-z]*[xX].*|--exec.*"),
     "expr": re.compile(r"(?!)"),
     "find": re.compile(r"-(?:delete|fprint|fprint0|fprintf|fls|files0-from)"),
     "ps": re.compile(r"[A-Za-z]*e[A-Za-z]*"),
-    "hostname": re.compile(r"[^-].*|-[bF].*|--file.*|--boot"),
+    "hostname": re.compile(r"[^-].*|-[bF].*|--[bf].*"),
     "yq": re.compile(r"-[A-Za-z]*i.*|--inplace|--in-place|-s.*|--split.*"),
+    "wait": re.compile(r"-[A-Za-z]*p.*"),
     "jobs": re.compile(r"-[A-Za-z]*x.*"),
     "hash": re.compile(r"-[A-Za-z]*p.*"),
     "dirs": re.compile(r"-c"),
@@ -49,7 +50,11 @@ _VERSIONED = names(
     "sh tar curl wget ssh rsync jq rg fd find sed awk gawk vim nvim emacs code psql mysql sqlite3 redis-cli "
     "ffmpeg convert systemctl"
 )
-_VERSION_FLAGS = frozenset({"--version", "-V", "-version", "version"})
+_VERSION_COMMANDS = frozenset(
+    {("go", "version"), ("docker", "version"), ("git", "version"), ("java", "-version"), ("javac", "-version"),
+     ("ffmpeg", "-version"), ("convert", "-version"), ("python", "-V"), ("python3", "-V"), ("ssh", "-V"), ("node", "-v"),
+     ("npm", "-v"), ("perl", "-v"), ("ruby", "-v"), ("php", "-v")}
+)
 
 _SYSTEM_FOLDERS = names("/bin /usr/bin /sbin /usr/sbin /usr/local/bin /opt/homebrew/bin")
 
@@ -102,7 +107,7 @@ def is_safe(command: Command) -> bool:
         return False
     if (check := CHECKS.get(program)) is not None:
         return check(arguments)
-    if program in _VERSIONED and len(arguments) == 1 and arguments[0] in _VERSION_FLAGS:
+    if (program in _VERSIONED and arguments == ("--version",)) or (program, *arguments) in _VERSION_COMMANDS:
         return True
     if any(UNKNOWN in word for word in arguments):
         return False

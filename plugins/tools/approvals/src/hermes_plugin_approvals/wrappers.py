@@ -179,25 +179,33 @@ def _option_value(words: Fields, letter: str) -> str | None:
     return None
 
 
+_ALIKE = names("sh bash dash ash")
+"""Shells whose syntax is the one that is read here."""
+
+
 def _shell(name: str, words: Fields, stdin: str | None) -> list[Inner] | None:
+    prefix = "" if name in _ALIKE else f"{name} "
     at = 1
     from_option = False
-    reads_stdin = False
+    reads_stdin = other_file = False
     while at < len(words) and words[at][:1] in ("-", "+") and len(words[at]) > 1:
         word = words[at]
         at += 1
         if word == "--":
             break
-        if word in ("--rcfile", "--init-file", "-o", "+o", "-O", "+O"):
+        if word in ("-o", "+o", "-O", "+O"):
+            at += 1
+        elif word in ("--rcfile", "--init-file"):
+            other_file = True
             at += 1
         elif not word.startswith("--"):
             from_option |= "c" in word[1:] and word[0] == "-"
             reads_stdin |= "s" in word[1:]
             at += word.endswith("o") and "c" not in word
     if from_option:
-        return [Inner(script=words[at], positional=words[at + 2 :])] if at < len(words) else None
+        return [Inner(script=words[at], prefix=prefix, positional=words[at + 2 :], outer=other_file)] if at < len(words) else None
     if (reads_stdin or at >= len(words) or words[at] in ("-", "/dev/stdin")) and stdin is not None:
-        return [Inner(script=stdin, positional=words[at:])]
+        return [Inner(script=stdin, prefix=prefix, positional=words[at:], outer=other_file)]
     return None
 
 
