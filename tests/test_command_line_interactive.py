@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +29,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
-"""Makes the terminal the process's own, so that Ctrl+C on it is a signal, which a test runner may ignore; then becomes the command."""
+"""Takes the terminal, so that Ctrl+C on it is a signal, which a test runner may ignore; then becomes the command."""
 
 
 class Screen:
@@ -65,6 +66,14 @@ class Screen:
     def prompt(self) -> str:
         """Waits until the chat wants a line."""
         return self.expect("\n> ")
+
+    def press_ctrl_c_at_the_prompt(self) -> None:
+        """Once the process waits for a key: before that, a signal is seen with the next key only."""
+        deadline = time.monotonic() + SECONDS
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "S":
+            assert time.monotonic() < deadline, "the chat does not wait for a key"
+        self.type(CTRL_C)
 
     def end(self) -> int:
         """The rest of the output is read to its end."""
@@ -228,10 +237,10 @@ def test_ctrl_c_stops_a_tool(chat: Chat, hermes: Hermes, model_server: ModelServ
 def test_ctrl_c_twice_at_the_prompt_leaves(chat: Chat) -> None:
     screen = chat()
 
-    screen.type(CTRL_C)
+    screen.press_ctrl_c_at_the_prompt()
     screen.expect("to leave")
     screen.prompt()
-    screen.type(CTRL_C)
+    screen.press_ctrl_c_at_the_prompt()
 
     assert screen.end() == 0
     assert "Traceback" not in screen.text

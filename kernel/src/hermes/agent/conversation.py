@@ -9,13 +9,14 @@ from typing import Any
 
 import msgspec
 
-from hermes.contracts.errors import HermesError
+from hermes.contracts.errors import HermesError, LeaseLost
 from hermes.contracts.events import (
     AnyEvent,
     Event,
     InputAnswered,
     InputRequested,
     MessageQueued,
+    MessageStored,
     TurnFinished,
     TurnSuspended,
 )
@@ -29,7 +30,7 @@ from hermes.models.router import Target
 from .budget import TurnBudget
 from .calls import Asking, ToolPhase
 from .feed import Feed
-from .follow import follow
+from .follow import Queued, follow
 from .journal import EventNumbers, Journal
 from .lease import session_lease
 from .ledger import Ledger
@@ -74,6 +75,7 @@ class Conversation:
         self._started = False
         self._closed = False
         self._cleared: str | None = None
+        self._queued: list[Queued] = []
 
     @property
     def running(self) -> bool:
@@ -98,7 +100,7 @@ class Conversation:
         parts = (TextPart(content),) if isinstance(content, str) else tuple(content)
         message = Message(role="user", parts=parts, principal=principal or self._options.principal, origin=origin)
         start = self._queue(message, steer) if self.running else self._launch(self._drive([message]))
-        async for event in self._watch(start):
+        async for event in self._watch(start, text_of(parts)):
             yield event
 
     async def resume(self) -> AsyncIterator[AnyEvent]:
@@ -106,9 +108,9 @@ class Conversation:
         async for event in self._watch(None if self.running else self._launch(self._drive([]))):
             yield event
 
-    async def _watch(self, start: Coroutine[Any, Any, None] | None) -> AsyncIterator[AnyEvent]:
-        """The events from ``start`` on, to the end of the turn."""
-        watcher = self.feed.watch()
+    async def _watch(self, start: Coroutine[Any, Any, None] | None, text: str | None = None) -> AsyncIterator[AnyEvent]:
+        """The events from ``start`` on, to the end of the turn, or of the one that takes up the message ``text``."""
+        watcher, turn_id = self.feed.watch(), "any" if text is None else ""
         try:
             if start is not None:
                 await start
@@ -116,7 +118,11 @@ class Conversation:
                 if event.turn_id == self._cleared:
                     continue
                 yield event
-                if isinstance(event, TurnFinished | TurnSuspended):
+                if isinstance(event, MessageStored) and text is not None and _says(event.message, text):
+                    turn_id = turn_id or event.turn_id
+                if isinstance(event, TurnSuspended):
+                    break
+                if isinstance(event, TurnFinished) and turn_id in (event.turn_id, "any"):
                     break
         finally:
             watcher.close()
@@ -135,12 +141,19 @@ class Conversation:
         taken = await self._questions.take(request_id, value, by, asker)
         if taken is None:
             return False
+        await self._tell_answer(taken.turn_id, InputAnswered(request_id=request_id, answer=value, by=by))
         if taken.live:
-            await self._publish(self._stamped(InputAnswered(request_id=request_id, answer=value, by=by)))
             self._questions.settle(request_id, value)
         elif taken.last and not self.running:
             await self._launch(self._drive([]))
         return True
+
+    async def _tell_answer(self, turn_id: str, event: InputAnswered) -> None:
+        """The answer itself is stored; where another process writes to the session, only the watchers here are told."""
+        try:
+            await self._journal(turn_id).write(events=[event])
+        except LeaseLost:
+            await self._publish(msgspec.structs.replace(self._stamped(event), turn_id=turn_id))
 
     def interrupt(self) -> None:
         """Stops the running turn; what came so far is kept."""
@@ -212,18 +225,30 @@ class Conversation:
             await self.services.plugins.hooks.on_session_end(self.session, self.outcome)
 
     async def _launch(self, work: Coroutine[Any, Any, None]) -> None:
+        self._begin(work)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         self._settled.clear()
         self._task = asyncio.create_task(work)
-        self._task.add_done_callback(lambda task: self._settled.set())
+        self._task.add_done_callback(self._look_after_queued)
 
-    async def _drive(self, messages: list[Message]) -> None:
-        """Runs turns until there is nothing left to run."""
+    def _look_after_queued(self, ended: asyncio.Task[None] | None = None) -> None:
+        """What was queued while the last turn was ending: nobody else may take it up."""
+        if self._queued and not self._closed:
+            queued, self._queued = self._queued, []
+            self._begin(self._drive([], queued))
+        self._settled.set()
+
+    async def _drive(self, messages: list[Message], queued: Sequence[Queued] = ()) -> None:
+        """Runs turns until there is nothing left to run. ``queued``: messages that are in the inbox already."""
         try:
             await self._start()
             if self._record is None:
                 self._record = await self._ledger.create(self.session, self.services.clock.now())
-            if not await self._run_leased(messages):
-                await follow(self, messages)
+            if queued:
+                await follow(self, queued)
+            elif not await self._run_leased(messages):
+                await follow(self, [await self._enqueue(message) for message in messages])
         except BaseException as error:
             self.services.log.error("the session %s stopped", self.id, exc_info=error)
             self.feed.fail(error)
@@ -236,7 +261,7 @@ class Conversation:
             if not granted:
                 return False
             await self._ledger.load()
-            messages = [*await self._ledger.drain(), *messages]
+            messages = [*await self._drain(), *messages]
             if queued_only and not messages:
                 return False
             await self._run_turns(messages)
@@ -268,7 +293,7 @@ class Conversation:
                 raise HermesError(f"This message is in the session already, as message {duplicate}.")
             ledger.prompt_stored = True
             await self._run(turn, turn.run())
-            messages = [] if turn.suspended else await ledger.drain()
+            messages = [] if turn.suspended else [*turn.unread(), *await self._drain()]
             if messages:
                 self._settled.set()
 
@@ -306,19 +331,35 @@ class Conversation:
         """Behind the turn that this process is running, or between two of its steps."""
         if steer and self._turn is not None:
             self._turn.steer(message)
-        else:
-            await self.services.store.enqueue(self.inbox_message(message, steer=False))
-        await self._publish(self._stamped(MessageQueued(text=text_of(message.parts), steer=steer)))
+            await self._publish(self._stamped(MessageQueued(text=text_of(message.parts), steer=True)))
+            return
+        queued = await self._enqueue(message)
+        self._queued.append(queued)
+        if not self.running:
+            self._look_after_queued()
 
-    def inbox_message(self, message: Message, *, steer: bool) -> InboxMessage:
-        return InboxMessage(
-            session_id=self.id,
-            text=text_of(message.parts),
-            principal=message.principal or self._options.principal,
-            origin=message.origin,
-            steer=steer,
-            at=self.services.clock.now(),
+    async def _drain(self) -> list[Message]:
+        """Takes up what is in the inbox, also what this conversation put there."""
+        messages = await self._ledger.drain()
+        texts = [text_of(message.parts) for message in messages]
+        self._queued = [queued for queued in self._queued if queued.text not in texts]
+        return messages
+
+    async def _enqueue(self, message: Message) -> Queued:
+        """Puts a message into the session's inbox, for whoever works on the session."""
+        text = text_of(message.parts)
+        told = self._stamped(MessageQueued(text=text))
+        await self.services.store.enqueue(
+            InboxMessage(
+                session_id=self.id,
+                text=text,
+                principal=message.principal or self._options.principal,
+                origin=message.origin,
+                at=told.at,
+            )
         )
+        await self._publish(told)
+        return Queued(text, told.seq)
 
     async def _make_turn(self, turn_id: str, pending: Pending) -> Turn:
         services, options = self.services, self._options
@@ -410,3 +451,7 @@ class Conversation:
             at=self.services.clock.now(),
         )
         return stamped
+
+
+def _says(message: Message, text: str) -> bool:
+    return message.role == "user" and text_of(message.parts) == text

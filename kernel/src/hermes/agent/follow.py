@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from hermes.contracts.events import AnyEvent, MessageQueued, MessageStored, TurnFinished, TurnSuspended, decode
-from hermes.contracts.messages import Message, text_of
+from hermes.contracts.events import AnyEvent, MessageStored, TurnFinished, TurnSuspended, decode
+from hermes.contracts.messages import text_of
 from hermes.contracts.store import EventQuery, HistoryQuery, SessionStore
 
 if TYPE_CHECKING:
@@ -15,13 +15,27 @@ if TYPE_CHECKING:
 
 POLL = 0.1
 """Seconds between looks at the store."""
+PAGE = 1000
+"""Events read at once."""
+
+
+class Queued(NamedTuple):
+    """A message in the inbox. ``seq``: an event number from before it was put there."""
+
+    text: str
+    seq: int
 
 
 async def stored_events(store: SessionStore, session_id: str, after: int) -> list[AnyEvent]:
     """Durable events and stored messages with a higher number, in order."""
-    rows = await store.events(EventQuery(session_id=session_id, after=after))
+    events: list[AnyEvent] = []
+    start = after
+    while rows := (await store.events(EventQuery(session_id=session_id, after=start, limit=PAGE))).events:
+        events += [decode(row.data) for row in rows]
+        start = rows[-1].seq
+        if len(rows) < PAGE:
+            break
     history = await store.history(HistoryQuery(session_id=session_id))
-    events: list[AnyEvent] = [decode(row.data) for row in rows.events]
     events += [
         MessageStored(
             session_id=session_id, turn_id=message.turn_id, seq=message.seq, at=message.created, message=message
@@ -32,26 +46,24 @@ async def stored_events(store: SessionStore, session_id: str, after: int) -> lis
     return sorted(events, key=lambda event: event.seq)
 
 
-async def follow(conversation: Conversation, messages: Sequence[Message]) -> None:
-    """Queues the messages and shows what the holder of the session does with them.
+async def follow(conversation: Conversation, queued: Sequence[Queued]) -> None:
+    """Shows what the holder of the session does, until it has answered what is queued.
 
     If the holder goes away, the conversation takes the session over, and the messages with it.
     """
     services, feed = conversation.services, conversation.feed
-    seq = int(services.clock.now() * 1_000_000)
-    for message in messages:
-        await services.store.enqueue(conversation.inbox_message(message, steer=False))
-        feed.publish(MessageQueued(session_id=conversation.id, seq=seq, text=text_of(message.parts)))
-    wanted = {text_of(message.parts) for message in messages}
-    taken_up = not wanted
+    seq = min((message.seq for message in queued), default=int(services.clock.now() * 1_000_000))
+    waiting = [message.text for message in queued]
     while True:
-        for event in await stored_events(services.store, conversation.id, seq):
+        events = await stored_events(services.store, conversation.id, seq)
+        shown = {(event.turn_id, event.seq) for event in feed.kept()} if events else set()
+        for event in events:
             seq = event.seq
-            feed.publish(event)
+            if (event.turn_id, event.seq) not in shown:
+                feed.publish(event)
             if isinstance(event, MessageStored) and event.message.role == "user":
-                taken_up = taken_up or text_of(event.message.parts) in wanted
-            if isinstance(event, TurnFinished | TurnSuspended) and taken_up:
+                waiting = [text for text in waiting if text != text_of(event.message.parts)]
+            if isinstance(event, TurnFinished | TurnSuspended) and not waiting:
                 return
-        if await conversation.take_over():
-            return
-        await asyncio.sleep(POLL)
+        if not await conversation.take_over():
+            await asyncio.sleep(POLL)

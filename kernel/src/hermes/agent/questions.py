@@ -17,6 +17,7 @@ from hermes.plugins.manager import PluginManager
 class Taken(NamedTuple):
     """An answer that counts. ``live``: the turn is there and waits; ``last``: nothing else is open."""
 
+    turn_id: str
     live: bool
     last: bool
 
@@ -68,6 +69,7 @@ class Questions:
         # Read again: another answer may have come meanwhile, and then one of the two has to be the last.
         left = (await self._store.pending(SessionRef(session_id=self._session_id))).requests
         return Taken(
+            turn_id=record.turn_id,
             live=waiting is not None and not waiting.done(),
             last=all(found.status != "open" for found in left),
         )

@@ -97,6 +97,11 @@ class Turn:
         """Given to the model between two steps."""
         self._steered.append(message)
 
+    def unread(self) -> list[Message]:
+        """What came too late to be given to the model in this turn."""
+        unread, self._steered = self._steered, []
+        return unread
+
     async def begin(self, messages: Sequence[Message], *, store_prompt: bool) -> int:
         """Stores the user's messages: from here on they are acknowledged.
 

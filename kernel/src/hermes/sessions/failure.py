@@ -37,6 +37,11 @@ def store_error(error: BaseException, path: str) -> StoreError:
             f"Nothing was stored: the text has half a character at position {error.start} ({error.reason}).",
             hint="Decode the text with errors='replace' first.",
         )
+    if isinstance(error, OSError):
+        return StoreError(
+            f"The session store {path} cannot be used: {error.strerror or error}.",
+            hint="Make its folder writable and see that the disk has room, or choose another home.",
+        )
     name = _name(error)
     for prefix, (cause, hint) in _ADVICE.items():
         if name.startswith(prefix):

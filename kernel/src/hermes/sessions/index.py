@@ -280,8 +280,11 @@ class Index:
         return self.unlisted() > MANY or self.meta("watermark") > self.meta("counted") * GROWTH
 
     def count_terms(self) -> None:
-        """Lists all terms anew, the commonest first, so that low ids are common terms."""
-        begin(self.db)
+        """Lists all terms anew, the commonest first, so that low ids are common terms. Not while another connection
+        is writing: it is due again then.
+        """
+        if not self._begin():
+            return
         try:
             self.db.execute("DELETE FROM terms")
             self.db.execute("INSERT INTO grams(grams) VALUES ('delete-all')")

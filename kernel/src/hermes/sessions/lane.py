@@ -201,8 +201,13 @@ class Writer(Lane):
         except BaseException:
             self.db.rollback()
             raise
-        self._pages += 6 + weight // 3_000
+        self._count(weight)
         return result
+
+    def _count(self, weight: int) -> None:
+        """Estimates the pages that a commit adds to the WAL, on the safe side."""
+        if self._wal:
+            self._pages += 6 + weight // 3_000
 
     def _round(self) -> None:
         if self._truncate:
@@ -215,7 +220,7 @@ class Writer(Lane):
         if len(jobs) == 1 or not self._do_together(jobs):
             for job in jobs:
                 self._do(job)
-        if self._wal and self._pages >= CHECKPOINT_PAGES:
+        if self._pages >= CHECKPOINT_PAGES:
             self._checkpoint()
 
     def _do(self, job: Job[Any]) -> None:
@@ -252,7 +257,7 @@ class Writer(Lane):
         except sqlite3.Error:
             db.rollback()
             return False
-        self._pages += sum(6 + job.weight // 3_000 for job in jobs)
+        self._count(weight=sum(job.weight + 6_000 for job in jobs))
         for job, result, failure in settled:
             job.settle(result, _told(failure, self.path) if failure else None)
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import time
@@ -18,6 +19,8 @@ APPLICATION_ID = 0x48524D53
 
 VERSION = 1
 BUSY_SECONDS = 5.0
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -221,8 +224,7 @@ def check_header(path: Path) -> bool:
 def create_file(path: Path) -> None:
     """Makes the store, unless another process is quicker. It appears whole under its name, or not at all."""
     if path.exists():
-        with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as db:
-            create(db)
+        _create_in_place(path)
         return
     draft = path.with_name(f".{path.name}.{os.getpid()}.new")
     draft.unlink(missing_ok=True)
@@ -232,10 +234,22 @@ def create_file(path: Path) -> None:
             db.execute("PRAGMA journal_mode=MEMORY")
             db.execute("PRAGMA auto_vacuum=INCREMENTAL")
             create(db)
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _create_in_place(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _create_in_place(path: Path) -> None:
+    """In an empty file, or where files cannot have two names. Such a store does not give room back to the disk."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    with contextlib.closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as db:
+        create(db)
 
 
 def create(db: sqlite3.Connection) -> None:

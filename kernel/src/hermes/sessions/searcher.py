@@ -59,8 +59,20 @@ class Searcher:
         return result
 
     async def forget(self, ids: Sequence[int]) -> None:
-        """Takes messages out of the index that are about to be deleted."""
-        await self._lane.run(lambda state: self._with_index(state, lambda index: index.forget(ids)))
+        """Takes messages out of the index that are about to be deleted.
+
+        Where another process keeps the index locked they stay in it, are found no more, and `check` sees to them.
+        """
+
+        def work(index: Index) -> None:
+            try:
+                index.forget(ids)
+            except sqlite3.OperationalError as error:
+                if not is_busy(error):
+                    raise
+                log.warning("deleted messages stay in the index until `hermes sessions check`: %s", error)
+
+        await self._lane.run(lambda state: self._with_index(state, work))
 
     async def check(self) -> str:
         """Throws the index away if it is broken. Returns what was wrong with it."""

@@ -115,6 +115,7 @@ class SqliteStore:
         db = sqlite3.connect(self._name, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         db.execute("PRAGMA foreign_keys=ON")
         db.execute("PRAGMA synchronous=NORMAL")
+        db.execute("PRAGMA secure_delete=ON")
         db.execute("PRAGMA wal_autocheckpoint=8000")
         db.execute("PRAGMA journal_size_limit=16777216")
         return db

@@ -47,6 +47,14 @@ pwd
 echo hello
 echo "$HOME is home"
 echo $((1 + 2))
+i=0; while [ $i -lt 3 ]; do echo $i; i=$((i + 1)); done
+for ((i = 0; i < 3; i++)); do echo $i; done
+for i in 1 2 3; do echo $((i * 2)); done
+n=3; [[ $n -eq 3 ]] && echo yes
+i=0; ((i++)); echo $i
+echo $((RANDOM % 6))
+go version
+java -version
 echo $X
 printf '%s\n' a b
 date +%F
@@ -325,6 +333,10 @@ env
 printenv
 env X=1 make
 env -S 'rm a'
+env -S# rm a
+env -iS 'rm a'
+env --split-string='rm a'
+env '-Srm\_a'
 PATH=/tmp/evil ls
 PATH=/tmp/evil
 export PATH=/tmp:$PATH
@@ -474,6 +486,41 @@ vim a
 less a
 yes > a
 coproc rm a
+[[ 'a[$(rm a)]' -eq 1 ]]
+[[ "a[\$(rm a)]" -eq 1 ]]
+[[ -v 'a[$(rm a)]' ]]
+[[ -v x ]]
+[ a > b ]
+[ -f a>b ]
+[ a && rm b ]
+[ a || rm b ]
+[ \( a \) -a b >c ]
+echo $`echo \`rm\``
+[[ $x -eq 1 ]]
+read x < a.txt; echo $((x))
+x=$(cat a.txt); echo $((x + 1))
+echo $((x))
+echo ${a[x]}
+echo ${a[$x]}
+echo ${y:x}
+((x++))
+for ((i = 0; i < n; i++)); do ls; done
+git log --outpu=a
+git diff --ext
+git grep --open x
+git ls-remote
+git help -w add
+sort --outp=a b
+sort --compress-program=evil a
+python version
+make version
+node version
+tar -V
+bash --rcfile /tmp/evil -ic ls
+bash --init-file /tmp/evil -i -c ls
+zsh -c ls
+fish -c ls
+wait -p 'a[$(rm a)]'
 select x in a; do rm $x; done
 until rm a; do ls; done
 function f { rm a; }; f

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hermes.contracts.tool import ToolCall, ToolOptions
@@ -13,16 +15,13 @@ from hermes_plugin_approvals.paths import HOME, UNKNOWN
 from hermes_plugin_approvals.reader import read
 from hermes_plugin_approvals.subject import subject_of
 
+TOKEN_TABLE = r"""
+rm ls -rf / ~ * $X ${X:-a} $(ls) `ls` ; & | && || ( ) { } [[ ]] (( )) < > >> << <<< <( 2>&1 ' " \
+BREAK # ! = X=rm if then else fi for in do done while case esac function f() sh -c eval env sudo
+xargs find -exec cat EOF <<EOF $' $" {a,b} $IFS ${ $(( 1 +
+"""
 TOKENS = st.sampled_from(
-    [
-        *(*["rm", "ls", "-rf", "/", "~", "*", "$X", "${X:-a}", "$(ls)", "`ls`", ";", "&", "|", "&&", "||", "(", ")", "{", "}", "[[", "]]", "((", "))", "<", ">", ">>", "<<", "<<<"], "<("),
-        *(
-            *["2>&1", "'", '"', "\\", "\n", "#", "!", "=", "X=rm", "if", "then", "else", "fi", "for", "in", "do", "done", "while", "case", "esac", "function", "f()", "sh"],
-            "-c",
-        ),
-        *(*["eval", "env", "sudo", "xargs", "find", "-exec", "\\;", "cat", "EOF", "<<EOF", "$'", '$"', "{a,b}", "é", "$IFS", "${", "$((", "1", "+"], "\u200b"),
-        *("\x00", "\x01", "\ud800"),
-    ]
+    [*(token.replace("BREAK", "\n") for token in TOKEN_TABLE.split()), "é", "\u200b", "\x00", "\x01", "\ud800"]
 )
 
 
@@ -120,3 +119,41 @@ def test_words_are_expanded_as_bash_expands_them() -> None:
             wrong.append((word, found, fields))
     assert wrong == []
     assert unknown < len(WORDS) // 10
+
+
+PIECE_TABLE = r"""
+rm rm rm a r m ls echo true false cat x x=rm x=a $x ${x} ${x:-rm} $(rm) $(echo BREAK `rm` `echo ; &
+| && || ( ) { } [[ ]] (( )) -f -eq == < <<< << <<EOF EOF ' " \ BREAK BREAK # ! = if then else fi for
+in do done while case esac ;; a) f() f sh -c eval exec command env nice time {r,m} {rm,a} r\m 'r'
+"m" $'\x72m' $IFS ${IFS} ${ $(( $((1)) 1 + [ ] \BREAK a[0] *
+"""
+PIECES = st.sampled_from([piece.replace("BREAK", "\n") for piece in PIECE_TABLE.split()])
+
+
+@pytest.fixture(scope="module")
+def trap(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with programs that do nothing, and an ``rm`` that tells that it ran."""
+    folder = tmp_path_factory.mktemp("programs")
+    for name in ("ls", "cat", "env", "nice", "find", "xargs", "sudo", "a", "x", "m", "r", "f"):
+        (folder / name).write_text("#!/bin/sh\nexit 0\n")
+    (folder / "rm").write_text(f"#!/bin/sh\n: > {folder}/ran\n")
+    for program in folder.iterdir():
+        program.chmod(0o755)
+    return folder
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(PIECES, min_size=1, max_size=9), st.lists(st.sampled_from(["", " ", " ", " "]), min_size=9, max_size=9))
+def test_what_is_allowed_does_not_run_what_has_to_be_asked_for(trap: Path, pieces: list[str], glue: list[str]) -> None:
+    """By bash itself: if a command was allowed, no ``rm`` ran in it."""
+    command = "".join(piece + space for piece, space in zip(pieces, glue, strict=False))
+    if judge(command) != "allow":
+        return
+    try:
+        subprocess.run(
+            [shutil.which("bash") or "bash", "--norc", "-c", f"ulimit -f 10 -t 2; {command}"],
+            env={"PATH": str(trap)}, cwd=trap, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=10,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        pass
+    assert not (trap / "ran").exists(), command

@@ -12,9 +12,7 @@ _LOOKING = names(
     "diff-files cherry range-diff version var grep"
 )
 # Long options may be shortened, so what matters is how they begin.
-_FORBIDDEN = re.compile(
-    r"--ou.*|--ext.*|--text.*|--upl.*|--exe.*|-O.*|--op.*|--fil.*|-p"
-)
+_FORBIDDEN = re.compile(r"--ou.*|--ext.*|--text.*|--upl.*|--exe.*|-O.*|--op.*|--fil.*|-p")
 _LISTS: dict[str, re.Pattern[str]] = {
     "branch": re.compile(
         r"-a|-r|-v|-vv|--all|--remotes|--list|-l|--show-current|--sort=.*|--format=.*|--contains|--merged|--no-merged|"

@@ -34,6 +34,8 @@ _GROUPS = names(
 _ODD = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f\x85\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff\ue000-\uf8ff]"
 )
+_NOT_IN_TESTS = frozenset({"<", ">", "<=", ">=", "<<", ">>", "&&", "||", "&", "|", ";", "(", ")", "=~", "\n", "?", ","})
+_ARITHMETIC_TESTS = frozenset({b"-eq", b"-ne", b"-lt", b"-le", b"-gt", b"-ge", b"-v"})
 _CONTINUATION = re.compile(r"(?<![\s\\])((?:\\\\)*)\\\n(?=\S)")
 _GUESS = re.compile(r"""(?:'[^']*'|"(?:\\.|[^"\\])*"|\\.|[^\s;&|()<>`])+|[;&|()`\n]""", re.DOTALL)
 
@@ -117,8 +119,14 @@ class Reader(Redirections):
     def _visit(self, node: Node) -> None:
         kind = node.type
         if kind in WORDS:
-            self.expander.fields(node)
+            texts = [field for fields in self.expander.fields(node) for field in fields]
+            if any("$(" in text or "`" in text for text in texts):
+                self.trouble("a test may run code")
         elif kind in _GROUPS or kind in _CONDITIONAL:
+            if kind == "test_command" and node.children[0].type == "[" and _has_operators(node):
+                self.trouble("a test holds more than a test")
+            if _calculates(node):
+                self.expander.check_arithmetic(node)
             self.conditional += kind in _CONDITIONAL
             for child in node.named_children:
                 self.walk(child)
@@ -165,6 +173,11 @@ class Reader(Redirections):
         self._loop(node.named_children)
 
     def _c_style_for_statement(self, node: Node) -> None:
+        for child in node.named_children:
+            if child.type == "variable_assignment":
+                self.walk(child)
+            elif child.type not in ("do_group", "compound_statement"):
+                self.expander.check_arithmetic(child)
         self._loop(node.named_children)
 
     def _loop(self, children: list[Node]) -> None:
@@ -248,6 +261,8 @@ class Reader(Redirections):
             self.walk(target)
             name = name.partition("[")[0]
             values = (UNKNOWN,)
+        calculated = len(value) == 1 and value[0].type == "arithmetic_expansion"
+        (self.expander.numeric.add if calculated else self.expander.numeric.discard)(name)
         if any(child.type == "+=" for child in node.children):
             values = tuple(old + new for old in self.expander.variables.get(name, (UNKNOWN,)) for new in values)
         if any("$(" in text or "`" in text for text in values):
@@ -301,7 +316,7 @@ class Reader(Redirections):
     def substitution(self, node: Node) -> str:
         """Reads the commands of ``$(…)``, `` `…` `` or ``<(…)``; its output, where it is known."""
         text = node.text or b""
-        if text.startswith(b"`") and b"\\" in text:
+        if b"\\" in text and not text.startswith((b"$(", b"<(", b">(")):
             self.trouble("a substitution is nested in a substitution")
         start = len(self.result.commands)
         with self.maybe(), self.reading(Stdin()):
@@ -312,6 +327,22 @@ class Reader(Redirections):
                     self.walk(child)
         output = output_of(self.result.commands[start:])
         return UNKNOWN if output is None else output.rstrip("\n")
+
+
+def _has_operators(node: Node) -> bool:
+    """In ``[ ]`` the grammar takes for operators what redirects, or ends the command."""
+    return any(
+        child.type in _NOT_IN_TESTS or (child.type not in WORDS and _has_operators(child)) for child in node.children
+    )
+
+
+def _calculates(node: Node) -> bool:
+    """Is it ``((…))``, or a comparison of numbers in ``[[ ]]``?"""
+    if node.type == "compound_statement":
+        return node.children[0].type == "(("
+    return node.type in ("binary_expression", "unary_expression") and any(
+        child.type == "test_operator" and child.text in _ARITHMETIC_TESTS for child in node.children
+    )
 
 
 def _calls_itself_twice(body: Node, name: bytes) -> bool:

@@ -51,9 +51,23 @@ _VERSIONED = names(
     "ffmpeg convert systemctl"
 )
 _VERSION_COMMANDS = frozenset(
-    {("go", "version"), ("docker", "version"), ("git", "version"), ("java", "-version"), ("javac", "-version"),
-     ("ffmpeg", "-version"), ("convert", "-version"), ("python", "-V"), ("python3", "-V"), ("ssh", "-V"), ("node", "-v"),
-     ("npm", "-v"), ("perl", "-v"), ("ruby", "-v"), ("php", "-v")}
+    {
+        ("go", "version"),
+        ("docker", "version"),
+        ("git", "version"),
+        ("java", "-version"),
+        ("javac", "-version"),
+        ("ffmpeg", "-version"),
+        ("convert", "-version"),
+        ("python", "-V"),
+        ("python3", "-V"),
+        ("ssh", "-V"),
+        ("node", "-v"),
+        ("npm", "-v"),
+        ("perl", "-v"),
+        ("ruby", "-v"),
+        ("php", "-v"),
+    }
 )
 
 _SYSTEM_FOLDERS = names("/bin /usr/bin /sbin /usr/sbin /usr/local/bin /opt/homebrew/bin")

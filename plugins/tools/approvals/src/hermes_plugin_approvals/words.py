@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from .paths import HOME, UNKNOWN
+from .paths import HOME, UNKNOWN, names
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -31,6 +31,9 @@ _HIDDEN = re.compile(r"(?<!\\)(?:\\\\)*(?:`|\$\()")
 _BARE_EXPANSION = re.compile(r"(\$(?:[A-Za-z_]\w*|\d))")
 _UNREAD_EXPANSION = re.compile(r"\$[{(@*#?!$'\"\[-]")
 _QUOTED_EXPANSION = re.compile(r"(?<!\\)(?:\\\\)*(?:\$[\w{(@*#?!$-]|`)")
+
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_NUMBERS = names("RANDOM SECONDS LINENO EPOCHSECONDS PPID UID EUID SHLVL")
 
 Variables = dict[str, tuple[str, ...]]
 """Name → possible values."""
@@ -55,6 +58,8 @@ class Expander:
     def __init__(self, substitute: Callable[[Node], str], trouble: Callable[[str], None]) -> None:
         self.variables: Variables = {}
         self.positional: Fields | None = None
+        self.numeric: set[str] = set()
+        """Variables that hold the result of arithmetic."""
         self._substitute = substitute
         self._trouble = trouble
 
@@ -153,6 +158,7 @@ class Expander:
             yield Piece("quoted", "/dev/fd/63")
         elif node.type == "arithmetic_expansion":
             self._inner_substitutions(node)
+            self.check_arithmetic(node)
             yield Piece("quoted", UNKNOWN)
         elif node.type == "array":
             self._inner_substitutions(node)
@@ -187,6 +193,8 @@ class Expander:
         self._inner_substitutions(node)
         if "`" in _text(node) or "$(" in _text(node):
             self._trouble("a substitution is nested in a parameter")
+        if any(child.type in ("subscript", ":") for child in children):
+            self.check_arithmetic(*children[1 if children[1].type == "subscript" else 2 :])
         name = _text(children[1]) if children[1].type == "variable_name" else ""
         operator = children[2].type if name and len(children) > 2 else ""
         if operator in (":=", "="):
@@ -198,10 +206,19 @@ class Expander:
                 return
         if operator in (":-", "-", ":=", "=", ":+", "+"):
             default = self.values(*children[3:-1]) if len(children) > 4 else ("",)
-            own = self._variable(name, kind).values if operator not in (":+", "+") else ("",)
-            yield Piece(kind, *dict.fromkeys((*own, *default)))
+            values = self._variable(name, kind).values if operator not in (":+", "+") else ("",)
+            yield Piece(kind, *dict.fromkeys((*values, *default)))
             return
         yield Piece(kind, UNKNOWN)
+
+    def check_arithmetic(self, *nodes: Node) -> None:
+        """The shell evaluates what a variable holds, commands in subscripts too: so it has to be known for a number."""
+        for node in nodes:
+            for name in _names_in(node):
+                values = self.variables.get(name)
+                numbers = values is not None and all(re.fullmatch(r"-?\d*", value) for value in values)
+                if not numbers and name not in self.numeric and name not in _NUMBERS:
+                    self._trouble(f"it calculates with {name}, whose value is not known")
 
     def _inner_substitutions(self, node: Node) -> None:
         for child in node.children:
@@ -211,6 +228,15 @@ class Expander:
                 self._trouble("a substitution is hidden in a word")
             else:
                 self._inner_substitutions(child)
+
+
+def _names_in(node: Node) -> Iterator[str]:
+    if node.type in ("variable_name", "word") and (names_found := _NAME.findall(_text(node))):
+        yield from (name for name in names_found if name)
+    elif node.type == "subscript":
+        yield from (name for child in node.named_children[1:] for name in _names_in(child))
+    elif node.type not in ("command_substitution", "test_operator"):
+        yield from (name for child in node.children for name in _names_in(child))
 
 
 def _text(node: Node) -> str:

@@ -203,7 +203,11 @@ def _shell(name: str, words: Fields, stdin: str | None) -> list[Inner] | None:
             reads_stdin |= "s" in word[1:]
             at += word.endswith("o") and "c" not in word
     if from_option:
-        return [Inner(script=words[at], prefix=prefix, positional=words[at + 2 :], outer=other_file)] if at < len(words) else None
+        return (
+            [Inner(script=words[at], prefix=prefix, positional=words[at + 2 :], outer=other_file)]
+            if at < len(words)
+            else None
+        )
     if (reads_stdin or at >= len(words) or words[at] in ("-", "/dev/stdin")) and stdin is not None:
         return [Inner(script=stdin, prefix=prefix, positional=words[at:], outer=other_file)]
     return None
@@ -213,18 +217,25 @@ def _env(words: Fields) -> list[Inner] | None:
     at = 1
     while at < len(words) and words[at].startswith("-"):
         word = words[at]
-        if word in ("-S", "--split-string") and at + 1 < len(words):
-            return [Inner(script=" ".join(words[at + 1 :]))]
-        if word.startswith(("-S", "--split-string=")):
-            text = word[2:] if word.startswith("-S") else word.partition("=")[2]
-            return [Inner(script=" ".join((text, *words[at + 1 :])))]
-        if len(word) > 2 and not word.startswith("--") and word.endswith("S") and at + 1 < len(words):
-            return [Inner(script=" ".join(words[at + 1 :]))]
-        at += 2 if word in ("-u", "-C", "--unset", "--chdir") else 1
+        at += 1
         if word == "--":
             break
+        if word.startswith("--split-string") or (not word.startswith("--") and "S" in word):
+            attached = word.partition("=")[2] if word.startswith("--") else word.partition("S")[2]
+            return _env_split((attached, *words[at:]) if attached else words[at:])
+        at += word in ("-u", "-C", "--unset", "--chdir")
     at, assignments = _assignments(words, at)
     return [Inner(words[at:], assignments=assignments)] if at < len(words) else None
+
+
+def _env_split(words: Fields) -> list[Inner] | None:
+    """``env -S`` splits its first word by rules of its own; what they have beyond plain quotes is left unread."""
+    if not words or any(char in words[0] for char in "\\$#"):
+        return None
+    try:
+        return _env(("env", *shlex.split(words[0]), *words[1:]))
+    except ValueError:
+        return None
 
 
 def _find(words: Fields) -> list[Inner] | None:

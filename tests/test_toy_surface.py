@@ -1,0 +1,206 @@
+"""A surface as others would write one, over HTTP: two people, an approval that outlives the process, replay."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from hermes import App
+from hermes_testkit.model_server import Call, ModelServer, Say
+
+sys.path.insert(0, str(Path(__file__).parent))
+from toy_surface import ToySurface
+
+DEADLINE = 60.0
+DURABLE = ("message_stored", "turn_started", "input_requested", "input_answered", "turn_suspended", "turn_finished")
+
+Event = dict[str, Any]
+
+
+@asynccontextmanager
+async def surface(home: Path, url: str) -> AsyncIterator[ToySurface]:
+    """The surface and its `App`, started; both are gone at the end."""
+    overrides = {
+        "model": {"provider": "fake"},
+        "providers": {"fake": {"transport": "chat_completions", "base_url": url, "models": ["test-model"]}},
+    }
+    environ = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    async with App(home / "home", overrides=overrides, environ=environ, workspace=str(home)) as app:
+        async with ToySurface(app).serving() as toy:
+            yield toy
+
+
+def run(work: Callable[[], Any]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(DEADLINE):
+            await work()
+
+    asyncio.run(bounded())
+
+
+async def call(toy: ToySurface, who: str, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    return await asyncio.to_thread(_call, toy.port, who, method, path, body)
+
+
+def _call(port: int, who: str, method: str, path: str, body: Any) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+    try:
+        connection.request(method, path, json.dumps(body) if body is not None else None, {"X-Principal": who})
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
+async def events(toy: ToySurface, who: str, session: str, *, after: int = 0, until: str, count: int = 1) -> list[Event]:
+    """The stream's events from a number on, up to the ``count``-th of the kind ``until``."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", toy.port)
+    try:
+        writer.write(f"GET /events?session={session}&after={after} HTTP/1.1\r\nX-Principal: {who}\r\n\r\n".encode())
+        assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
+        found: list[Event] = []
+        while count:
+            number, data = (await reader.readuntil(b"\n\n")).decode().splitlines()[:2]
+            found.append(json.loads(data.removeprefix("data: ")))
+            assert number == f"id: {found[-1]['seq']}"
+            count -= found[-1]["type"] == until
+        return found
+    finally:
+        writer.close()
+
+
+async def ask(toy: ToySurface, who: str, text: str) -> str:
+    status, body = await call(toy, who, "POST", "/messages", {"text": text})
+    assert status == 202
+    return str(body["session"])
+
+
+async def answer(toy: ToySurface, who: str, session: str, request: str, value: str) -> tuple[int, Any]:
+    return await call(toy, who, "POST", "/answers", {"session": session, "request": request, "answer": value})
+
+
+def durable(found: list[Event]) -> list[Event]:
+    return [event for event in found if event["type"] in DURABLE]
+
+
+def kinds(found: list[Event]) -> list[str]:
+    return [event["type"] for event in durable(found)]
+
+
+def test_an_approval_is_answered_after_a_restart(tmp_path: Path) -> None:
+    async def work(server: ModelServer) -> None:
+        server.script(Call("terminal", {"command": "touch made"}), Say("Made it."))
+        async with surface(tmp_path, server.url) as toy:
+            session = await ask(toy, "alice", "make it")
+            before = await events(toy, "alice", session, until="turn_suspended")
+        (request,) = before[-1]["requests"]
+        assert request["arguments"] == {"command": "touch made"}
+        assert not (tmp_path / "made").exists()
+        async with surface(tmp_path, server.url) as toy:
+            assert await answer(toy, "alice", session, request["id"], "once") == (200, {"accepted": True})
+            after = await events(toy, "alice", session, after=before[-1]["seq"], until="turn_finished")
+            assert (after[-1]["outcome"], after[-1]["text"]) == ("done", "Made it.")
+            assert (tmp_path / "made").exists()
+            (told,) = [event for event in after if event["type"] == "input_answered"]
+            assert (told["request_id"], told["answer"], told["by"]["id"]) == (request["id"], "once", "toy:alice")
+
+    with ModelServer() as server:
+        run(lambda: work(server))
+
+
+def test_events_replayed_from_a_number_are_complete_and_in_order(tmp_path: Path) -> None:
+    async def work(server: ModelServer) -> None:
+        server.script(Call("terminal", {"command": "echo hello"}), Call("terminal", {"command": "rm x"}), "Done.")
+        async with surface(tmp_path, server.url) as toy:
+            session = await ask(toy, "alice", "do it")
+            live = await events(toy, "alice", session, until="turn_suspended")
+            (request,) = live[-1]["requests"]
+            await answer(toy, "alice", session, request["id"], "deny")
+            live += await events(toy, "alice", session, after=live[-1]["seq"], until="turn_finished")
+        seqs = [event["seq"] for event in live]
+        assert seqs == sorted(set(seqs))
+        assert all(event["session_id"] == session and event["turn_id"] for event in live)
+        async with surface(tmp_path, server.url) as toy:
+            kept = durable(live)
+            for place in range(len(kept) - 1):
+                replayed = await events(toy, "alice", session, after=kept[place]["seq"], until="turn_finished")
+                assert replayed == kept[place + 1 :]
+            assert kinds(await events(toy, "alice", session, until="turn_finished")) == [
+                "message_stored",
+                "turn_started",
+                "message_stored",
+                "message_stored",
+                "message_stored",
+                "input_requested",
+                "turn_suspended",
+                "input_answered",
+                "message_stored",
+                "message_stored",
+                "turn_finished",
+            ]
+
+    with ModelServer() as server:
+        run(lambda: work(server))
+
+
+def test_the_first_answer_wins_and_nobody_else_may_answer(tmp_path: Path) -> None:
+    async def work(server: ModelServer) -> None:
+        server.script(Call("terminal", {"command": "touch made"}), Say("So be it."))
+        async with surface(tmp_path, server.url) as toy:
+            session = await ask(toy, "alice", "make it")
+            before = await events(toy, "alice", session, until="turn_suspended")
+            (request,) = before[-1]["requests"]
+            assert (await answer(toy, "bob", session, request["id"], "once"))[0] == 403
+            assert (await call(toy, "bob", "GET", f"/events?session={session}"))[0] == 403
+            assert (await call(toy, "eve", "POST", "/messages", {"text": "hi"}))[0] == 401
+            assert (await answer(toy, "alice", session, request["id"], "perhaps"))[0] == 400
+            choices = ["once", "deny", "once", "deny"]
+            given = await asyncio.gather(*(answer(toy, "alice", session, request["id"], choice) for choice in choices))
+            assert [status for status, _ in given] == [200] * len(choices)
+            winners = [choice for choice, (_, body) in zip(choices, given, strict=True) if body["accepted"]]
+            assert len(winners) == 1
+            await events(toy, "alice", session, after=before[-1]["seq"], until="turn_finished")
+            assert (tmp_path / "made").exists() == (winners == ["once"])
+            assert await answer(toy, "alice", session, request["id"], "once") == (200, {"accepted": False})
+
+    with ModelServer() as server:
+        run(lambda: work(server))
+
+
+def test_two_people_have_sessions_of_their_own(tmp_path: Path) -> None:
+    async def work(server: ModelServer) -> None:
+        server.default = lambda request: Say("to " + request.json["messages"][-1]["content"])
+        async with surface(tmp_path, server.url) as toy:
+            first, other = await asyncio.gather(ask(toy, "alice", "I am Alice"), ask(toy, "bob", "I am Bob"))
+            assert first != other
+            texts = [
+                (await events(toy, who, session, until="turn_finished"))[-1]["text"]
+                for who, session in (("alice", first), ("bob", other))
+            ]
+            assert texts == ["to I am Alice", "to I am Bob"]
+
+    with ModelServer() as server:
+        run(lambda: work(server))
+
+
+def test_more_events_than_are_read_at_once_are_replayed_too(tmp_path: Path) -> None:
+    async def work(server: ModelServer) -> None:
+        turns = 520
+        async with surface(tmp_path, server.url) as toy:
+            conversation = await toy.own("alice")
+            for number in range(turns):
+                async for _ in conversation.send(f"turn {number}"):
+                    pass
+        async with surface(tmp_path, server.url) as toy:
+            found = await events(toy, "alice", conversation.id, until="turn_finished", count=turns)
+            assert kinds(found) == ["message_stored", "turn_started", "message_stored", "turn_finished"] * turns
+
+    with ModelServer() as server:
+        run(lambda: work(server))
