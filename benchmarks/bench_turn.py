@@ -17,10 +17,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from hermes import ModelRequest, TextDelta
+from hermes import App, ModelRequest, TextDelta, TurnFinished
 from hermes_testkit.command import Hermes
 from hermes_testkit.model_server import ModelServer
-from hermes_testkit.scripted import Reply, ScriptedModel, call, make_app, say
+from hermes_testkit.scripted import Reply, ScriptedModel, call, collect, make_app, say
 
 TURNS = int(sys.argv[1]) if len(sys.argv) > 1 else 100
 EVENTS = 20_000
@@ -58,7 +58,7 @@ async def events_per_second(folder: Path) -> None:
             pass
         return EVENTS / (time.perf_counter() - started)
 
-    async def through(app: Any) -> float:
+    async def through(app: App) -> float:
         conversation = await app.conversation()
         started = time.perf_counter()
         async for _ in conversation.send("go"):
@@ -73,35 +73,58 @@ async def events_per_second(folder: Path) -> None:
     print(f"  {'through a turn':30} {ours:10,.0f} events/s {floor / ours:6.2f}x the time")
 
 
+class BareTurn:
+    """The same model's events, and a row a commit in a file with the store's settings."""
+
+    def __init__(self, file: Path) -> None:
+        self._model = ScriptedModel()
+        self._db = sqlite3.connect(file, isolation_level=None)
+        self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; CREATE TABLE rows (text TEXT)")
+
+    async def run(self) -> None:
+        request: Any = None
+        async for _ in self._model.stream(request):
+            pass
+        for _ in range(COMMITS):
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute("INSERT INTO rows VALUES (?)", ("x" * 200,))
+            self._db.execute("COMMIT")
+
+    def close(self) -> None:
+        self._db.close()
+
+
 async def overhead_of_a_turn(folder: Path) -> None:
-    request: Any = None
-    floor = await median(lambda: _bare_turn(folder / "bare.db", request))
+    bare = BareTurn(folder / "bare.db")
+    floor = await median(bare.run)
+    bare.close()
     async with make_app(folder / "plain") as app:
-        plain = await _turns(app, [])
-    model = ScriptedModel(lambda request: _tool_then_end(request))
-    async with make_app(folder / "tools", model=model, only=("files", "terminal")) as app:
+        plain = await turns(app)
+    async with make_app(folder / "tools", model=ScriptedModel(read_then_end), only=("files", "terminal")) as app:
         (folder / "tools" / "a.txt").write_text("a line\n")
-        tools = await _turns(app, [])
+        tools = await turns(app)
     print(f"  {f'bare: the events, {COMMITS} commits':30} {floor:8.2f} ms")
     print(f"  {'a turn':30} {plain:8.2f} ms {plain / floor:6.2f}x")
     print(f"  {'a turn with one read_file':30} {tools:8.2f} ms {tools / floor:6.2f}x")
 
 
-def _tool_then_end(request: ModelRequest) -> Reply:
+def read_then_end(request: ModelRequest) -> Reply:
     return say("", call("read_file", path="a.txt")) if request.messages[-1].role == "user" else say("Done.")
 
 
-async def _turns(app: Any, ignored: list[Any]) -> float:
+async def turns(app: App) -> float:
     conversation = await app.conversation()
 
     async def turn() -> None:
-        async for _ in conversation.send("What is in a.txt?"):
-            pass
+        events = await collect(conversation.send("What is in a.txt?"))
+        assert isinstance(events[-1], TurnFinished)
+        assert events[-1].outcome == "done", events[-1]
 
     return await median(turn)
 
 
 async def median(work: Callable[[], Awaitable[object]]) -> float:
+    """Milliseconds."""
     await work()
     times = []
     for _ in range(TURNS):
@@ -109,3 +132,14 @@ async def median(work: Callable[[], Awaitable[object]]) -> float:
         await work()
         times.append(time.perf_counter() - started)
     return statistics.median(times) * 1000
+
+
+def main() -> None:
+    for bench in (prompt_of_an_empty_chat, events_per_second, overhead_of_a_turn):
+        with tempfile.TemporaryDirectory() as folder:
+            if (work := bench(Path(folder))) is not None:
+                asyncio.run(work)
+
+
+if __name__ == "__main__":
+    main()

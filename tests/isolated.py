@@ -23,9 +23,10 @@ def packages() -> dict[str, Path]:
 
 
 def requirements(folder: Path) -> list[str]:
-    """The package, the testkit, and what the package's own tests say they need."""
+    """The package, the testkit, and what the package's own tests say they need; ours as they are here."""
     project = tomllib.loads((folder / "pyproject.toml").read_text())
-    needed = project.get("dependency-groups", {}).get("test", [])
+    ours = {name: str(place) for name, place in packages().items()}
+    needed = [ours.get(name, name) for name in project.get("dependency-groups", {}).get("test", [])]
     return [str(folder), str(ROOT / "testkit"), str(ROOT / "kernel"), *needed]
 
 

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import json
 import os
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from hermes import App
+from hermes.plugins.loader import load_module
 from hermes_testkit.model_server import Call, ModelServer, Say
 
-sys.path.insert(0, str(Path(__file__).parent))
-from toy_surface import ToySurface
+toy_surface: Any = load_module("toy_surface", str(Path(__file__).with_name("toy_surface.py")))
 
 DEADLINE = 60.0
+TAKEN = {"status": 200, "accepted": True}
+LATE = {"status": 200, "accepted": False}
 DURABLE = ("message_stored", "turn_started", "input_requested", "input_answered", "turn_suspended", "turn_finished")
 
 Event = dict[str, Any]
 
 
 @asynccontextmanager
-async def surface(home: Path, url: str) -> AsyncIterator[ToySurface]:
+async def surface(home: Path, url: str) -> AsyncIterator[Any]:
     """The surface and its `App`, started; both are gone at the end."""
     overrides = {
         "model": {"provider": "fake"},
@@ -33,7 +33,7 @@ async def surface(home: Path, url: str) -> AsyncIterator[ToySurface]:
     }
     environ = {"PATH": os.environ["PATH"], "HOME": str(home)}
     async with App(home / "home", overrides=overrides, environ=environ, workspace=str(home)) as app:
-        async with ToySurface(app).serving() as toy:
+        async with toy_surface.ToySurface(app).serving() as toy:
             yield toy
 
 
@@ -45,21 +45,7 @@ def run(work: Callable[[], Any]) -> None:
     asyncio.run(bounded())
 
 
-async def call(toy: ToySurface, who: str, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-    return await asyncio.to_thread(_call, toy.port, who, method, path, body)
-
-
-def _call(port: int, who: str, method: str, path: str, body: Any) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
-    try:
-        connection.request(method, path, json.dumps(body) if body is not None else None, {"X-Principal": who})
-        response = connection.getresponse()
-        return response.status, json.loads(response.read())
-    finally:
-        connection.close()
-
-
-async def events(toy: ToySurface, who: str, session: str, *, after: int = 0, until: str, count: int = 1) -> list[Event]:
+async def events(toy: Any, who: str, session: str, *, after: int = 0, until: str, count: int = 1) -> list[Event]:
     """The stream's events from a number on, up to the ``count``-th of the kind ``until``."""
     reader, writer = await asyncio.open_connection("127.0.0.1", toy.port)
     try:
@@ -76,17 +62,22 @@ async def events(toy: ToySurface, who: str, session: str, *, after: int = 0, unt
         writer.close()
 
 
-async def ask(toy: ToySurface, who: str, text: str) -> str:
-    status, body = await call(toy, who, "POST", "/messages", {"text": text})
-    assert status == 202
-    return str(body["session"])
+async def ask(toy: Any, who: str, text: str) -> str:
+    answered = await toy_surface.ask(toy.port, who, "POST", "/messages", {"text": text})
+    assert answered["status"] == 202
+    return str(answered["session"])
 
 
-async def answer(toy: ToySurface, who: str, session: str, request: str, value: str) -> tuple[int, Any]:
-    return await call(toy, who, "POST", "/answers", {"session": session, "request": request, "answer": value})
+async def answer(toy: Any, who: str, session: str, request: str, value: str) -> dict[str, Any]:
+    body = {"session": session, "request": request, "answer": value}
+    answered: dict[str, Any] = await toy_surface.ask(toy.port, who, "POST", "/answers", body)
+    return answered
 
 
 def durable(found: list[Event]) -> list[Event]:
+    """What is replayed later. Of a message as it is stored the parent is not told."""
+    for event in found:
+        event.get("message", {}).pop("parent", None)
     return [event for event in found if event["type"] in DURABLE]
 
 
@@ -104,7 +95,7 @@ def test_an_approval_is_answered_after_a_restart(tmp_path: Path) -> None:
         assert request["arguments"] == {"command": "touch made"}
         assert not (tmp_path / "made").exists()
         async with surface(tmp_path, server.url) as toy:
-            assert await answer(toy, "alice", session, request["id"], "once") == (200, {"accepted": True})
+            assert await answer(toy, "alice", session, request["id"], "once") == TAKEN
             after = await events(toy, "alice", session, after=before[-1]["seq"], until="turn_finished")
             assert (after[-1]["outcome"], after[-1]["text"]) == ("done", "Made it.")
             assert (tmp_path / "made").exists()
@@ -130,7 +121,8 @@ def test_events_replayed_from_a_number_are_complete_and_in_order(tmp_path: Path)
         async with surface(tmp_path, server.url) as toy:
             kept = durable(live)
             for place in range(len(kept) - 1):
-                replayed = await events(toy, "alice", session, after=kept[place]["seq"], until="turn_finished")
+                after = kept[place]["seq"]
+                replayed = durable(await events(toy, "alice", session, after=after, until="turn_finished"))
                 assert replayed == kept[place + 1 :]
             assert kinds(await events(toy, "alice", session, until="turn_finished")) == [
                 "message_stored",
@@ -157,18 +149,17 @@ def test_the_first_answer_wins_and_nobody_else_may_answer(tmp_path: Path) -> Non
             session = await ask(toy, "alice", "make it")
             before = await events(toy, "alice", session, until="turn_suspended")
             (request,) = before[-1]["requests"]
-            assert (await answer(toy, "bob", session, request["id"], "once"))[0] == 403
-            assert (await call(toy, "bob", "GET", f"/events?session={session}"))[0] == 403
-            assert (await call(toy, "eve", "POST", "/messages", {"text": "hi"}))[0] == 401
-            assert (await answer(toy, "alice", session, request["id"], "perhaps"))[0] == 400
+            assert (await answer(toy, "bob", session, request["id"], "once"))["status"] == 403
+            assert (await toy_surface.ask(toy.port, "bob", "GET", f"/events?session={session}"))["status"] == 403
+            assert (await toy_surface.ask(toy.port, "eve", "POST", "/messages", {"text": "hi"}))["status"] == 401
+            assert (await answer(toy, "alice", session, request["id"], "perhaps"))["status"] == 400
             choices = ["once", "deny", "once", "deny"]
             given = await asyncio.gather(*(answer(toy, "alice", session, request["id"], choice) for choice in choices))
-            assert [status for status, _ in given] == [200] * len(choices)
-            winners = [choice for choice, (_, body) in zip(choices, given, strict=True) if body["accepted"]]
-            assert len(winners) == 1
+            winners = [choice for choice, answered in zip(choices, given, strict=True) if answered == TAKEN]
+            assert (len(winners), given.count(LATE)) == (1, 3)
             await events(toy, "alice", session, after=before[-1]["seq"], until="turn_finished")
             assert (tmp_path / "made").exists() == (winners == ["once"])
-            assert await answer(toy, "alice", session, request["id"], "once") == (200, {"accepted": False})
+            assert await answer(toy, "alice", session, request["id"], "once") == LATE
 
     with ModelServer() as server:
         run(lambda: work(server))

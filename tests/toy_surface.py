@@ -152,3 +152,16 @@ def _send(writer: asyncio.StreamWriter, status: int, value: dict[str, Any]) -> N
 
 def _frame(event: Event | AnyEvent) -> bytes:
     return b"id: %d\ndata: %b\n\n" % (event.seq, encode(event))
+
+
+async def ask(port: int, who: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
+    """A client's request. Every answer but a stream's is a JSON object; the status is in it as ``status``."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    data = json.dumps(body).encode() if body is not None else b""
+    try:
+        head = f"{method} {path} HTTP/1.1\r\nX-Principal: {who}\r\nContent-Length: {len(data)}\r\n\r\n"
+        writer.write(head.encode() + data)
+        status, text = (await reader.read()).decode().split("\r\n\r\n", 1)
+        return {"status": int(status.split()[1]), **json.loads(text)}
+    finally:
+        writer.close()

@@ -130,6 +130,7 @@ class Router:
     async def _spec(self, provider: str, model: str, scope: Scope) -> ProviderSpec:
         spec = self.specs.get(provider)
         if spec is None:
+            await self._plugins.start()
             spec = await self._plugins.hooks.resolve_provider(
                 ProviderQuery(provider=provider, model=model, scope=scope)
             )

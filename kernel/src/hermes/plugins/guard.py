@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from hermes.contracts.errors import ErrorInfo
@@ -58,38 +59,54 @@ class Implementation:
         self.tools = options.tools
         self.stats = HookStats()
 
-    def select(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        chosen = {name: values[name] for name in self.arguments}
-        if self.context is not None:
-            chosen["ctx"] = self.context
-        return chosen
+    def select(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Of the hook's arguments those that the function takes."""
+        chosen = values
+        if len(self.arguments) < len(values):
+            chosen = {name: values[name] for name in self.arguments}
+        return chosen if self.context is None else {**chosen, "ctx": self.context}
 
 
 class Alarm:
-    """Interrupts a plain function that hangs in the main thread, where the program allows us the timer signal."""
+    """Interrupts a plain function that hangs in the main thread, where the program allows us the timer signal.
+
+    The timer is left running when a function ends and is looked at when it rings: setting and clearing it for each
+    call would cost more than the call.
+    """
 
     def __init__(self) -> None:
-        self._enabled = False
-        self._armed = False
+        self._thread = 0
+        self._until = 0.0
+        self._rings = math.inf
 
     def enable(self) -> None:
         """To be called in the main thread, by a program that uses SIGALRM for nothing else."""
         signal.signal(signal.SIGALRM, self._ring)
-        self._enabled = True
+        self._thread = threading.get_ident()
 
-    def arm(self, seconds: float) -> None:
-        if self._enabled and threading.current_thread() is threading.main_thread():
-            self._armed = True
-            signal.setitimer(signal.ITIMER_REAL, seconds)
+    def watch(self, started: float, seconds: float) -> None:
+        """A function has begun, at ``started`` by the monotonic clock, and may take so long."""
+        if self._thread == threading.get_ident():
+            self._until = started + seconds
+            if self._until < self._rings:
+                self._rings = self._until
+                signal.setitimer(signal.ITIMER_REAL, seconds)
 
-    def disarm(self) -> None:
-        if self._armed:
-            self._armed = False
-            signal.setitimer(signal.ITIMER_REAL, 0)
+    def release(self) -> None:
+        """It has ended."""
+        if self._thread == threading.get_ident():
+            self._until = 0.0
 
     def _ring(self, number: int, frame: object) -> None:
-        if self._armed:
+        self._rings = math.inf
+        if not self._until:
+            return
+        left = self._until - time.monotonic()
+        if left <= 0:
+            self._until = 0.0
             raise HookTimeout("it hung")
+        self._rings = self._until
+        signal.setitimer(signal.ITIMER_REAL, left)
 
 
 class Contained:
@@ -109,7 +126,27 @@ class Contained:
 
     async def observe(self, implementations: Iterable[Implementation], values: Mapping[str, Any]) -> None:
         for implementation in implementations:
-            await self.call(implementation, values)
+            if implementation.is_async:
+                await self.call(implementation, values)
+                continue
+            answer = self._observe_plain(implementation, values)
+            if answer is not None and inspect.isawaitable(answer):
+                await self.call(implementation, values, begun=answer)
+
+    def _observe_plain(self, implementation: Implementation, values: Mapping[str, Any]) -> Any:
+        """As `call`, for what most observers are: without a coroutine's cost for each of many plugins."""
+        stats = implementation.stats
+        stats.fired += 1
+        started = time.monotonic()
+        deadline = implementation.deadline or OBSERVER_SECONDS
+        try:
+            return self._inline(implementation, values, started, deadline)
+        except BaseException as error:  # noqa: BLE001 (the boundary: SystemExit and worse included)
+            self._failed(implementation, _timed(error, deadline))
+            return None
+        finally:
+            stats.last = time.time()
+            stats.seconds += time.monotonic() - started
 
     async def call(
         self,
@@ -118,17 +155,22 @@ class Contained:
         *,
         returns: tuple[type, ...] = (),
         threaded: bool = False,
+        begun: Awaitable[Any] | None = None,
     ) -> tuple[Any, bool]:
         """The answer, and whether the call succeeded.
 
-        ``threaded``: a plain function runs on a daemon thread, so that its deadline binds; for guards.
+        ``threaded``: a plain function runs on a daemon thread, so that its deadline binds; for guards. ``begun``: what
+        the function returned already and has still to be awaited.
         """
         deadline = implementation.deadline or (GUARD_SECONDS if threaded else OBSERVER_SECONDS)
         stats = implementation.stats
-        stats.fired += 1
+        stats.fired += begun is None
         started = time.monotonic()
         try:
-            if implementation.is_async:
+            answer: Any = begun
+            if begun is not None:
+                pass
+            elif implementation.is_async:
                 async with asyncio.timeout(deadline):
                     answer = await implementation.function(**implementation.select(values))
             elif threaded:
@@ -136,7 +178,7 @@ class Contained:
                     context, chosen = self._context(implementation), implementation.select(values)
                     answer = await on_daemon_thread(implementation.function, chosen, context)
             else:
-                answer = self._inline(implementation, values, deadline)
+                answer = self._inline(implementation, values, started, deadline)
             if inspect.isawaitable(answer):
                 async with asyncio.timeout(deadline):
                     answer = await answer
@@ -155,12 +197,14 @@ class Contained:
             stats.seconds += time.monotonic() - started
         return answer, True
 
-    def _inline(self, implementation: Implementation, values: Mapping[str, Any], deadline: float) -> Any:
-        self._alarm.arm(deadline)
+    def _inline(
+        self, implementation: Implementation, values: Mapping[str, Any], started: float, deadline: float
+    ) -> Any:
+        self._alarm.watch(started, deadline)
         try:
             return self._context(implementation).run(implementation.function, **implementation.select(values))
         finally:
-            self._alarm.disarm()
+            self._alarm.release()
 
     def _context(self, implementation: Implementation) -> contextvars.Context:
         context = self._contexts.get(implementation.plugin)

@@ -52,7 +52,7 @@ from hermes.contracts.store import (
 )
 from hermes.contracts.values import Done
 
-from . import leases, reads, writes
+from . import inbox, leases, reads, writes
 from .failure import store_error
 from .lane import Lane, Work, Writer
 from .migrations import BUSY_SECONDS, check_header, check_version, create, create_file, use_wal
@@ -151,13 +151,13 @@ class SqliteStore:
         return await self._glance(lambda db: reads.events(db, query))
 
     async def enqueue(self, message: InboxMessage) -> Done:
-        return await self.write(lambda db: writes.enqueue(db, message))
+        return await self.write(lambda db: inbox.enqueue(db, message))
 
     async def drain(self, request: DrainInbox) -> Inbox:
         if not await self._glance(lambda db: reads.has_inbox(db, request.session_id)):
             return Inbox(messages=())
         now = self._clock()
-        return await self.write(lambda db: writes.drain(db, request, now))
+        return await self.write(lambda db: inbox.drain(db, request, now))
 
     async def answer(self, answer: AnswerWrite) -> AnswerResult:
         return await self.write(lambda db: writes.answer(db, answer))

@@ -6,15 +6,21 @@ import sqlite3
 from hashlib import sha256
 
 from hermes.contracts.errors import StoreError
-from hermes.contracts.messages import FrozenPrompt, Message, text_of
+from hermes.contracts.messages import (
+    FrozenPrompt,
+    Message,
+    Part,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolResultPart,
+    text_of,
+)
 from hermes.contracts.store import (
     AnswerResult,
     AnswerWrite,
     CallRecord,
     Committed,
-    DrainInbox,
-    Inbox,
-    InboxMessage,
     NewSession,
     RequestRecord,
     SessionChange,
@@ -26,9 +32,10 @@ from hermes.contracts.store import (
 )
 from hermes.contracts.values import Done
 
+from .inbox import confirm
 from .leases import check_holder
 from .reads import get, session_number, unknown_session
-from .records import REQUEST, encode, encode_some, inbox_message_of, request_of
+from .records import REQUEST, encode, encode_some, request_of
 
 TITLE_LENGTH = 100
 PREVIEW_LENGTH = 100
@@ -87,8 +94,16 @@ def _unique_title(db: sqlite3.Connection, title: str, session_id: str) -> str:
 
 def weight(write: SessionWrite) -> int:
     """About how many bytes it stores, as far as that is cheap to say: 400 stand for a short message."""
-    heavy = sum(len(text_of(message.parts)) + 400 * len(message.parts) for message in write.messages)
+    heavy = sum(400 + _size(part) for message in write.messages for part in message.parts)
     return heavy + sum(len(event.data) for event in write.events)
+
+
+def _size(part: Part) -> int:
+    if isinstance(part, TextPart | ThinkingPart):
+        return len(part.text)
+    if isinstance(part, ToolResultPart):
+        return sum(_size(inner) for inner in part.content)
+    return len(part.arguments if isinstance(part, ToolCallPart) else part.data)
 
 
 def commit(db: sqlite3.Connection, write: SessionWrite, now: float) -> Committed:
@@ -109,7 +124,7 @@ def commit(db: sqlite3.Connection, write: SessionWrite, now: float) -> Committed
         ids = _append(db, session, write.messages, parent, depth)
         head, depth = ids[-1], depth + len(ids)
         preview = preview or _preview(write.messages)
-        _confirm_inbox(db, session, write)
+        confirm(db, session, write)
     if write.head is not None:
         head, depth = _position(db, session, write.head, head, depth)
     last = ids[-1] if ids else 0
@@ -207,12 +222,6 @@ def _preview(messages: tuple[Message, ...]) -> str:
             if words:
                 return words[:PREVIEW_LENGTH]
     return ""
-
-
-def _confirm_inbox(db: sqlite3.Connection, session: int, write: SessionWrite) -> None:
-    """What this holder took out of the inbox is in the session now."""
-    if any(message.role == "user" for message in write.messages):
-        db.execute("DELETE FROM inbox WHERE session=? AND taken=? AND taken<>''", (session, write.holder))
 
 
 def _amend(db: sqlite3.Connection, session: int, write: SessionWrite) -> None:
@@ -336,31 +345,6 @@ def _blob(db: sqlite3.Connection, data: str) -> bytes:
     digest = sha256(data.encode()).digest()
     db.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (digest, data))
     return digest
-
-
-def enqueue(db: sqlite3.Connection, message: InboxMessage) -> Done:
-    """A message that is in a session or an inbox already, by its idempotency key, is not taken again."""
-    session = session_number(db, message.session_id)
-    key = (message.origin.idempotency_key or None) if message.origin else None
-    if key is None or not db.execute("SELECT 1 FROM messages WHERE key=?", (key,)).fetchone():
-        db.execute(
-            "INSERT INTO inbox (session, steer, key, message) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
-            (session, message.steer, key, encode(message)),
-        )
-    return Done()
-
-
-def drain(db: sqlite3.Connection, request: DrainInbox, now: float) -> Inbox:
-    """Also what another holder took and did not live to store."""
-    session = session_number(db, request.session_id)
-    check_holder(db, request.session_id, request.holder, now)
-    db.execute("DELETE FROM inbox WHERE session=? AND key IN (SELECT key FROM messages)", (session,))
-    rows = db.execute(
-        "SELECT num, message FROM inbox WHERE session=? AND taken<>? AND steer>=? ORDER BY num",
-        (session, request.holder, request.steer_only),
-    ).fetchall()
-    db.executemany("UPDATE inbox SET taken=? WHERE num=?", [(request.holder, num) for num, _ in rows])
-    return Inbox(messages=tuple(inbox_message_of(text) for _, text in rows))
 
 
 def answer(db: sqlite3.Connection, answer: AnswerWrite) -> AnswerResult:

@@ -162,6 +162,9 @@ grep 'rm -rf /' a.txt
 git log --grep='shutdown'
 ls # rm -rf /
 echo a#b
+echo é {α,β} 日本語 😀
+cat "résumé 😀.txt"
+école=1
 stat /
 ls ~
 ls ~/.ssh

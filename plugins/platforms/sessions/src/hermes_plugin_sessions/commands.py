@@ -26,7 +26,7 @@ from hermes import (
     SessionRef,
 )
 
-from .export import as_jsonl, as_markdown, day
+from .export import as_jsonl, as_markdown, day, hidden
 
 Answer = TypeVar("Answer")
 json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
@@ -89,9 +89,9 @@ def show(session_id: str, as_json: bool) -> None:
     record, history, redact = _with_app(lambda app: _read(app, session_id))
     if as_json:
         messages = [msgspec.to_builtins(message) for message in history]
-        click.echo(redact(json.dumps({**_as_dict(record), "messages": messages}, indent=2, ensure_ascii=False)))
+        _print_json(hidden({**_as_dict(record), "messages": messages}, redact))
         return
-    click.echo(redact("\n".join(as_markdown(record, history))))
+    click.echo("\n".join(as_markdown(record, history, redact)))
 
 
 async def _read(app: App, session_id: str) -> tuple[SessionRecord, Any, Callable[[str], str]]:
@@ -113,7 +113,7 @@ def search(words: tuple[str, ...], limit: int, as_json: bool) -> None:
 
     result, redact = _with_app(work)
     if as_json:
-        click.echo(redact(json.dumps(msgspec.to_builtins(result.hits), indent=2, ensure_ascii=False)))
+        _print_json(hidden(msgspec.to_builtins(result.hits), redact))
         return
     for hit in result.hits:
         more = f" (+{hit.hits - 1})" if hit.hits > 1 else ""
@@ -149,7 +149,7 @@ def export(session_id: str, form: str, output: str | None, as_json: bool) -> Non
     """Export a session as JSON lines or Markdown. Secrets are hidden."""
     record, history, redact = _with_app(lambda app: _read(app, session_id))
     lines = as_jsonl if as_json or form == "jsonl" else as_markdown
-    text = redact("\n".join(lines(record, history))) + "\n"
+    text = "\n".join(lines(record, history, redact)) + "\n"
     if output is None:
         sys.stdout.write(text)
         return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 
@@ -17,16 +18,28 @@ from hermes import (
     ToolResultPart,
 )
 
+Redact = Callable[[str], str]
 
-def as_jsonl(record: SessionRecord, messages: Sequence[Message]) -> Iterator[str]:
+
+def as_jsonl(record: SessionRecord, messages: Sequence[Message], redact: Redact) -> Iterator[str]:
     """The session's record, then a line for each message."""
-    yield msgspec.json.encode({"type": "session", **msgspec.to_builtins(record)}).decode()
-    for message in messages:
-        yield msgspec.json.encode({"type": "message", **msgspec.to_builtins(message)}).decode()
+    for kind, value in [("session", record), *(("message", message) for message in messages)]:
+        yield msgspec.json.encode({"type": kind, **hidden(msgspec.to_builtins(value), redact)}).decode()
 
 
-def as_markdown(record: SessionRecord, messages: Sequence[Message]) -> Iterator[str]:
-    yield f"# {record.title or record.preview or record.id}"
+def hidden(value: Any, redact: Redact) -> Any:
+    """The value with its texts redacted one by one: what JSON makes of a line's end would join it to a secret."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {key: hidden(inner, redact) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [hidden(inner, redact) for inner in value]
+    return value
+
+
+def as_markdown(record: SessionRecord, messages: Sequence[Message], redact: Redact) -> Iterator[str]:
+    yield redact(f"# {record.title or record.preview or record.id}")
     yield ""
     yield f"{record.id} · {record.provider}:{record.model} · {day(record.created)}"
     for message in messages:
@@ -34,7 +47,7 @@ def as_markdown(record: SessionRecord, messages: Sequence[Message]) -> Iterator[
         yield f"## {message.role}"
         for part in message.parts:
             yield ""
-            yield _part(part)
+            yield redact(_part(part))
 
 
 def _part(part: object) -> str:

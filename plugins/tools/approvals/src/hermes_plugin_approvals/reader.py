@@ -14,7 +14,7 @@ from .paths import HOME, UNKNOWN, names
 from .redirections import WORDS, Redirections
 from .script import Command, Fields, Script, Stdin, output_of
 from .shell import MAX_DEPTH, TOO_LONG
-from .words import braces
+from .words import braces, decoded, encoded, text_of
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
@@ -75,6 +75,7 @@ class Reader(Redirections):
 
     def script(self, text: str) -> None:
         data = text.encode("utf-8", "replace")
+        text = data.decode()
         if len(data) > MAX_BYTES or self.depth > MAX_DEPTH:
             self.trouble(TOO_LONG)
             self.guess(text[:MAX_BYTES])
@@ -84,14 +85,14 @@ class Reader(Redirections):
         if UNKNOWN in text or HOME in text:
             if UNKNOWN in text:
                 self.trouble("a part of it is known only when it runs")
-            data = text.replace(HOME, "$HOME").replace(UNKNOWN, "$UNKNOWN").encode("utf-8", "replace")
-        if b"\\\n" in data:
-            joined = _CONTINUATION.sub(r"\1", data.decode("utf-8", "replace"))
-            if (b"#" in data or b"'" in data) and len(joined.encode()) != len(data):
+            text = text.replace(HOME, "$HOME").replace(UNKNOWN, "$UNKNOWN")
+        if "\\\n" in text:
+            joined = _CONTINUATION.sub(r"\1", text)
+            if joined != text and ("#" in text or "'" in text):
                 self.trouble("a line goes on where it may not")
-            data = joined.encode()
+            text = joined
         self.depth += 1
-        tree = _parser().parse(data)
+        tree = _parser().parse(encoded(text))
         if tree.root_node.has_error:
             self.trouble("its syntax cannot be read")
             self.guess(text)
@@ -191,7 +192,7 @@ class Reader(Redirections):
                     break
 
     def _for_statement(self, node: Node) -> None:
-        name = (node.named_children[0].text or b"").decode()
+        name = text_of(node.named_children[0])
         body = node.child_by_field_name("body")
         words = [child for child in node.named_children[1:] if child != body]
         values = [value for word in words for fields in self.expander.fields(word) for value in fields]
@@ -212,7 +213,7 @@ class Reader(Redirections):
         if body is None:
             return
         self.result.fork_bomb |= _calls_itself_twice(body, name)
-        self.functions[name.decode("utf-8", "replace")] = body
+        self.functions[decoded(name)] = body
         self.call(body, None)
 
     def _redirected_statement(self, node: Node) -> None:
@@ -255,7 +256,7 @@ class Reader(Redirections):
 
     def _assigned(self, node: Node) -> list[tuple[str, tuple[str, ...]]]:
         target, *value = node.named_children
-        name = (target.text or b"").decode("utf-8", "replace")
+        name = text_of(target)
         values = self.expander.values(*value) if value else ("",)
         if target.type == "subscript":
             self.walk(target)
@@ -270,7 +271,7 @@ class Reader(Redirections):
         return [(name, values)]
 
     def _declaration_command(self, node: Node) -> None:
-        words = [(node.children[0].text or b"").decode()]
+        words = [text_of(node.children[0])]
         for child in node.named_children:
             if child.type == "variable_assignment":
                 for name, values in self._assigned(child):

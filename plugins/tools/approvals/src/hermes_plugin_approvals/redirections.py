@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .paths import UNKNOWN, names
 from .script import Redirect, Stdin
 from .shell import Shell
+from .words import text_of
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -26,7 +27,7 @@ class Redirections(Shell):
         delimiter, body_text, end_text, known = "", "", "", True
         raw = False
         for child in node.children:
-            text = (child.text or b"").decode("utf-8", "replace")
+            text = text_of(child)
             if child.type == "heredoc_start":
                 delimiter = re.sub(r"['\"\\]", "", text)
                 raw = delimiter != text

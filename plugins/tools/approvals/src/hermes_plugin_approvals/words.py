@@ -32,6 +32,8 @@ _BARE_EXPANSION = re.compile(r"(\$(?:[A-Za-z_]\w*|\d))")
 _UNREAD_EXPANSION = re.compile(r"\$[{(@*#?!$'\"\[-]")
 _QUOTED_EXPANSION = re.compile(r"(?<!\\)(?:\\\\)*(?:\$[\w{(@*#?!$-]|`)")
 
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_ENCODED = re.compile("\x02([0-9a-f]{2,6})\x03")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _NUMBERS = names("RANDOM SECONDS LINENO EPOCHSECONDS PPID UID EUID SHLVL")
 
@@ -100,7 +102,7 @@ class Expander:
 
     def _pieces(self, node: Node) -> Iterator[Piece]:
         kind = node.type
-        text = _text(node)
+        text = text_of(node)
         if kind in ("word", "number", "variable_name", "test_operator", "extglob_pattern", "regex"):
             if _HIDDEN.search(text):
                 self._trouble("a substitution is hidden in a word")
@@ -136,7 +138,7 @@ class Expander:
             yield from self._literal(source[at - node.start_byte : end - node.start_byte], quoted)
 
     def _literal(self, data: bytes, quoted: bool) -> Iterator[Piece]:
-        text = data.decode("utf-8", "replace")
+        text = decoded(data)
         if not quoted:
             yield from _unescaped(text)
             return
@@ -148,7 +150,7 @@ class Expander:
     def _expansion(self, node: Node, *, quoted: bool) -> Iterator[Piece]:
         kind = "quoted" if quoted else "expanded"
         if node.type == "simple_expansion":
-            yield self._variable(_text(node)[1:], kind)
+            yield self._variable(text_of(node)[1:], kind)
         elif node.type == "expansion":
             yield from self._braced(node, kind)
         elif node.type == "command_substitution":
@@ -165,7 +167,7 @@ class Expander:
             yield Piece(kind, UNKNOWN)
         else:
             self._inner_substitutions(node)
-            self._trouble(f"{_text(node)[:40]} cannot be read")
+            self._trouble(f"{text_of(node)[:40]} cannot be read")
             yield Piece(kind, UNKNOWN)
 
     def _variable(self, name: str, kind: str) -> Piece:
@@ -188,14 +190,14 @@ class Expander:
         """``${…}``: plain names and defaults are known; of the rest only what runs inside is looked at."""
         children = node.children
         if len(children) == 3 and children[1].type in ("variable_name", "special_variable_name"):
-            yield self._variable(_text(children[1]), kind)
+            yield self._variable(text_of(children[1]), kind)
             return
         self._inner_substitutions(node)
-        if "`" in _text(node) or "$(" in _text(node):
+        if "`" in text_of(node) or "$(" in text_of(node):
             self._trouble("a substitution is nested in a parameter")
         if any(child.type in ("subscript", ":") for child in children):
             self.check_arithmetic(*children[1 if children[1].type == "subscript" else 2 :])
-        name = _text(children[1]) if children[1].type == "variable_name" else ""
+        name = text_of(children[1]) if children[1].type == "variable_name" else ""
         operator = children[2].type if name and len(children) > 2 else ""
         if operator in (":=", "="):
             self.variables[name] = (*self.variables.get(name, ()), UNKNOWN)
@@ -224,14 +226,16 @@ class Expander:
         for child in node.children:
             if child.type in ("command_substitution", "process_substitution"):
                 self._substitute(child)
-            elif child.child_count == 0 and _HIDDEN.search(_text(child)) and child.type in ("word", "regex", "number"):
+            elif (
+                child.child_count == 0 and _HIDDEN.search(text_of(child)) and child.type in ("word", "regex", "number")
+            ):
                 self._trouble("a substitution is hidden in a word")
             else:
                 self._inner_substitutions(child)
 
 
 def _names_in(node: Node) -> Iterator[str]:
-    if node.type in ("variable_name", "word") and (names_found := _NAME.findall(_text(node))):
+    if node.type in ("variable_name", "word") and (names_found := _NAME.findall(text_of(node))):
         yield from (name for name in names_found if name)
     elif node.type == "subscript":
         yield from (name for child in node.named_children[1:] for name in _names_in(child))
@@ -239,8 +243,20 @@ def _names_in(node: Node) -> Iterator[str]:
         yield from (name for child in node.children for name in _names_in(child))
 
 
-def _text(node: Node) -> str:
-    return (node.text or b"").decode("utf-8", "replace")
+def encoded(text: str) -> bytes:
+    """Source for the parser, in ASCII: the grammar's scanner reads beyond its tables at other characters."""
+    if text.isascii():
+        return text.encode()
+    return _NOT_ASCII.sub(lambda match: f"\x02{ord(match[0]):x}\x03", text).encode()
+
+
+def decoded(data: bytes) -> str:
+    text = data.decode("utf-8", "replace")
+    return _ENCODED.sub(lambda match: chr(int(match[1], 16)), text) if "\x02" in text else text
+
+
+def text_of(node: Node) -> str:
+    return decoded(node.text or b"")
 
 
 def _unescaped(text: str) -> Iterator[Piece]:
