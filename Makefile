@@ -35,7 +35,7 @@ $(BIN)/uv:
 
 $(SYNC): $(BIN)/uv $(MANIFESTS)
 	@VIRTUAL_ENV=$(CURDIR)/.venv UV_PYTHON=$(CURDIR)/.venv/bin/python UV_PYTHON_DOWNLOADS=never \
-		$(BIN)/uv sync --locked --inexact --quiet --compile-bytecode
+		$(BIN)/uv sync --locked --all-packages --inexact --quiet --compile-bytecode
 	@$(BIN)/python -m compileall -q kernel/src plugins testkit/src
 	@touch $@
 

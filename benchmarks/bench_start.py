@@ -27,6 +27,8 @@ from hermes_testkit.model_server import Call, ModelServer, Reply, SeenRequest
 RUNS = max(9, int(sys.argv[1]) if len(sys.argv) > 1 else 15)
 REPLY = "The quick brown fox jumps over the lazy dog, again and again and again. " * 5
 ROUNDS = 10
+BARE_WALL = 170
+"""Milliseconds that the bare script takes on the machine that the target for wall time was set on."""
 
 BARE = """
 import asyncio, json, sqlite3, sys
@@ -82,7 +84,7 @@ def compare(commands: Mapping[str, Sequence[str]], environ: Mapping[str, str], f
 
 
 def verdict(name: str, value: float, limit: float, unit: str) -> None:
-    print(f"  {'PASS' if value <= limit else 'MISS'}  {name:44} {value:8.2f} {unit:3} (at most {limit:g})")
+    print(f"  {'PASS' if value <= limit else 'MISS'}  {name:44} {value:8.2f} {unit:3} (at most {limit:.4g})")
 
 
 @contextmanager
@@ -144,7 +146,7 @@ def bench_one_shot(hermes: Hermes, command: str) -> None:
     floor, ours = costs["bare script"], costs["hermes -z"]
     show(costs, floor)
     verdict("one shot, CPU against the bare script", ours.cpu / floor.cpu, 1.5, "x")
-    verdict("one shot, wall", ours.wall, 250, "ms")
+    verdict("one shot, wall", ours.wall, 250 * max(1, floor.wall / BARE_WALL), "ms")
     verdict("one shot, memory", ours.rss, 50, "MB")
 
 

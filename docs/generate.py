@@ -11,12 +11,14 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 import msgspec
 
+import hermes
 from hermes.cli.config import json_schema
 from hermes.cli.output import Output
 from hermes.cli.report import EXIT_OF_OUTCOME
@@ -75,7 +77,8 @@ def hooks_page() -> str:
             lines.append(f"- `{argument}`: {_linked(str(parameter.annotation), values)}")
         answer = _answer(hook)
         lines += [f"- answers {_linked(answer, values)}" if answer != "None" else "- answers nothing"]
-        lines += [f"- on failure: {failure}", ""]
+        lines += [f"- on failure: {failure}"]
+        lines += ["", *([] if _is_called(name) else ["Nothing calls it in this version.", ""])]
     lines += ["# Values", "", "What hooks are given and may answer. All but `ToolRegistry` are frozen structs.", ""]
     for value in values.values():
         lines += _described(value)
@@ -84,6 +87,18 @@ def hooks_page() -> str:
     for event in get_args(events.AnyEvent):
         lines += _described(event)
     return "\n".join(lines)
+
+
+@cache
+def _kernel_source() -> str:
+    """Without the contracts and the hooks' own façade, which name every hook."""
+    package = Path(hermes.__file__).parent
+    files = [file for file in package.rglob("*.py") if "contracts" not in file.parts and file.name != "hooks.py"]
+    return "".join(file.read_text(encoding="utf-8") for file in files)
+
+
+def _is_called(hook: str) -> bool:
+    return re.search(rf'\.{hook}\(|== "{hook}"', _kernel_source()) is not None
 
 
 def _told(hook: Any) -> tuple[str, str]:

@@ -168,7 +168,7 @@ class Victim:
         if died.ended:
             self.seen["after the turn"] += 1
         elif not left.pending.calls:
-            self.seen["between calls"] += 1
+            self.seen["outside of calls"] += 1
 
     def effects(self) -> Counter[str]:
         with contextlib.suppress(FileNotFoundError):
@@ -275,5 +275,5 @@ def test_ten_kills(hermes: Hermes) -> None:
 def test_two_hundred_kills(hermes: Hermes, part: int) -> None:
     """Fifty on each of four homes."""
     seen = crash(hermes, 50)
-    for moment in ("between calls", "a call was intended", "a call was started", "a call was finished"):
+    for moment in ("outside of calls", "a call was intended", "a call was started", "a call was finished"):
         assert seen[moment], f"no kill hit the moment: {moment}; {seen}"

@@ -224,6 +224,62 @@ def test_a_plain_observer_that_hangs_in_the_main_thread_is_interrupted() -> None
     assert "did not answer within 0.05 s" in managed.told[0]
 
 
+def test_the_alarm_of_an_observer_that_ended_does_not_hit_the_next() -> None:
+    class Quick:
+        name = "quick"
+
+        @hookimpl(deadline=0.02, tryfirst=True)
+        def on_session_start(self, session: SessionInfo) -> None:
+            pass
+
+    class Longer:
+        name = "longer"
+        ended = False
+
+        @hookimpl(deadline=20)
+        def on_session_start(self, session: SessionInfo) -> None:
+            time.sleep(0.1)  # its work, five times as long as the other one may take
+            self.ended = True
+
+    class Hanging:
+        name = "hanging"
+
+        @hookimpl(deadline=0.05, trylast=True)
+        def on_session_start(self, session: SessionInfo) -> None:
+            time.sleep(30)
+
+    longer = Longer()
+    managed = Managed(Hanging(), longer, Quick())
+    managed.manager.alarm.enable()
+    managed.run(lambda manager: manager.hooks.on_session_start(SESSION))
+    assert longer.ended
+    assert ["hanging" in text for text in managed.told] == [True]
+
+
+def test_a_plain_observer_may_return_an_awaitable() -> None:
+    seen: list[str] = []
+
+    async def later(session: SessionInfo) -> None:
+        await asyncio.sleep(0)
+        seen.append(session.id)
+
+    async def fails(session: SessionInfo) -> None:
+        raise ValueError("broken")
+
+    plugins = (
+        plugin("later", on_session_start=lambda session: later(session)),
+        plugin("fails", on_session_start=lambda session: fails(session)),
+    )
+    managed = Managed(*plugins)
+    managed.run(lambda manager: manager.hooks.on_session_start(SESSION))
+    assert seen == ["s"]
+    assert ["broken" in text for text in managed.told] == [True]
+    assert {found.plugin: (found.stats.fired, found.stats.failed) for found in managed.manager.stats()} == {
+        "later": (1, 0),
+        "fails": (1, 1),
+    }
+
+
 def test_hooks_may_be_coroutines_and_take_their_context() -> None:
     seen: list[str] = []
 

@@ -28,6 +28,7 @@ from hermes.contracts.store import (
     SessionQuery,
     SessionRef,
     SessionWrite,
+    StoredEvent,
 )
 from hermes.contracts.values import Done
 from hermes.sessions.sqlite import SqliteStore, open_store
@@ -264,6 +265,32 @@ def test_a_locked_file_is_waited_for_and_then_reported(tmp_path: Path) -> None:
         other.execute("COMMIT")
         await waiting
         assert await texts(store) == ["patient"]
+        other.close()
+        await store.close(Done())
+
+    asyncio.run(run())
+
+
+def test_of_writes_that_share_a_transaction_one_can_fail_alone(tmp_path: Path) -> None:
+    """They wait for a lock together; one fails when it has written its message already."""
+    event = StoredEvent(turn_id="t", seq=1, data=b"{}")
+
+    async def run() -> None:
+        store = open_store(tmp_path)
+        await create(store)
+        await store.commit(SessionWrite(session_id="s", holder="h", events=(event,)))
+        other = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        bad = SessionWrite(session_id="s", holder="h", messages=(user("bad"),), events=(event,))
+        tasks = [
+            asyncio.create_task(store.commit(bad) if number == 3 else write(store, user(str(number))))
+            for number in range(8)
+        ]
+        await asyncio.sleep(0)
+        other.execute("COMMIT")
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [number for number, result in enumerate(results) if isinstance(result, StoreError)] == [3]
+        assert await texts(store) == ["0", "1", "2", "4", "5", "6", "7"]
         other.close()
         await store.close(Done())
 

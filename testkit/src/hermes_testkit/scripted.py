@@ -27,6 +27,7 @@ from hermes import (
     UsageUpdate,
     hookimpl,
 )
+from hermes.config.load import merge
 from hermes.plugins.manifest import Manifest
 
 Reply = list[Event | BaseException]
@@ -122,7 +123,7 @@ def make_app(
         home,
         plugins=[model or ScriptedModel(), *plugins],
         environ=environ or {},
-        overrides={**settings, **(overrides or {})},
+        overrides=merge(settings, overrides or {}),
         workspace=options.pop("workspace", str(home)),
         **options,
     )

@@ -119,7 +119,9 @@ def parse_settings(tree: Tree, path: Path) -> Settings:
 
 
 def unknown_section(name: str, known: Iterable[str], path: Path) -> ConfigError:
-    return _unknown_key((name,), [*Settings.__struct_fields__, *known], path)
+    error = _unknown_key((name,), [*Settings.__struct_fields__, *known], path)
+    error.hint = f"If it was for a plugin that is not installed any more, remove it. {error.hint}"
+    return error
 
 
 def section_problem(keys: tuple[str, ...], problem: str, known: Iterable[str], path: Path) -> ConfigError:

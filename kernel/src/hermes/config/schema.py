@@ -25,7 +25,6 @@ class ModelSection(Section):
     max_tokens: Annotated[Count | None, Meta(description="The most tokens an answer may have.")] = None
     temperature: Annotated[float | None, Meta(description="Left to the provider when not set.")] = None
     reasoning_effort: Annotated[str, Meta(description="Such as low, medium, high; as the model takes it.")] = ""
-    context_window: Annotated[int, Meta(description="Tokens; 0: as the provider says.", ge=0)] = 0
 
 
 class AgentSection(Section):

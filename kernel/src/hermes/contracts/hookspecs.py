@@ -92,7 +92,7 @@ class TurnAnswer(Value, kw_only=True):
 
 
 class ModelCall(Value, kw_only=True):
-    """A model call as hooks see it. ``request_bytes``: of its messages, as counted."""
+    """A model call as hooks see it. ``messages`` and ``tools``: how many are sent; ``attempt`` counts from 1."""
 
     id: str
     session_id: str

@@ -146,8 +146,7 @@ class Hooks:
         return strictest
 
     async def post_tool_call(self, call: ToolCall, result: ToolOutcome) -> None:
-        for implementation in self._for_tool("post_tool_call", call):
-            await self._contained.call(implementation, {"call": call, "result": result})
+        await self._contained.observe(self._for_tool("post_tool_call", call), {"call": call, "result": result})
 
     async def transform_tool_result(self, call: ToolCall, result: ToolOutcome) -> ToolOutcome:
         for implementation in self._for_tool("transform_tool_result", call):

@@ -164,7 +164,6 @@ ls # rm -rf /
 echo a#b
 echo é {α,β} 日本語 😀
 cat "résumé 😀.txt"
-école=1
 stat /
 ls ~
 ls ~/.ssh
@@ -176,7 +175,9 @@ nproc
 yq .a b.yaml
 ls -l | awk '{print $9}'
 find . -name "*.txt" | wc -l
-test -n "$x" && echo yes
+[ -n "$x" ] && echo yes
+[ $? -eq 0 ] && echo yes
+[ "$x" = a -o "$y" = b ]
 """.strip().splitlines()
 ALLOWED = [line for line in ALLOWED if line != "node -v || node --version" and line != "cat <<'EOF'"] + [
     "cat <<'EOF'\nrm -rf /\nEOF",
@@ -489,10 +490,17 @@ vim a
 less a
 yes > a
 coproc rm a
+école=1
 [[ 'a[$(rm a)]' -eq 1 ]]
 [[ "a[\$(rm a)]" -eq 1 ]]
 [[ -v 'a[$(rm a)]' ]]
 [[ -v x ]]
+\ #`rm a` 
+test ${x}-v 'a[$(rm x)]'
+test $x
+[ $x ]
+[ -n $x ]
+[ $(cat a) = b ]
 [ a > b ]
 [ -f a>b ]
 [ a && rm b ]
@@ -545,6 +553,9 @@ ASKED += [
     "cat <<EOF && rm a\nx\nEOF",
     "cat <<EOF > a\nx\nEOF",
     "cat <<EOF\nEOF \nrm a\nEOF",
+    "cat <<EOF\nEOF&&echo $(rm a)\nEOF",
+    "cat <<EOF\nx\nEOFa\nrm a",
+    "cat <<EOF\nx\nEOF; ls",
     "cat <<A <<B\na\nA\nb\nB",
     "rm <<EOF -r a\nEOF",
     "rm > /dev/null a",

@@ -124,8 +124,8 @@ class Reader(Redirections):
             if any("$(" in text or "`" in text for text in texts):
                 self.trouble("a test may run code")
         elif kind in _GROUPS or kind in _CONDITIONAL:
-            if kind == "test_command" and node.children[0].type == "[" and _has_operators(node):
-                self.trouble("a test holds more than a test")
+            if kind == "test_command" and node.children[0].type == "[":
+                self._check_test(node)
             if _calculates(node):
                 self.expander.check_arithmetic(node)
             self.conditional += kind in _CONDITIONAL
@@ -138,7 +138,7 @@ class Reader(Redirections):
                 if node.parent and node.parent.text
                 else b""
             )
-            if before and before[-1:] not in b" \t\n;&|()":
+            if (before and before[-1:] not in b" \t\n;&|()") or before[-2:-1] == b"\\":
                 self.trouble("a comment starts inside a word")
         else:
             handler = getattr(self, f"_{kind}", None)
@@ -148,6 +148,17 @@ class Reader(Redirections):
                     self.walk(child)
             else:
                 handler(node)
+
+    def _check_test(self, node: Node) -> None:
+        """In ``[ ]`` the grammar takes for operators what redirects, and an unquoted word may become several."""
+        if _has_operators(node):
+            self.trouble("a test holds more than a test")
+        for child in _descendants(node):
+            if child.type in ("simple_expansion", "expansion", "command_substitution") and not _is_quoted(child):
+                name = text_of(child).strip("${}")
+                known = not any(UNKNOWN in field for fields in self.expander.fields(child) for field in fields)
+                if not known and name not in self.expander.numeric and name not in ("#", "?", "$", "!"):
+                    self.trouble("a test on a bare variable may become another test")
 
     def _list(self, node: Node) -> None:
         first, *rest = node.named_children
@@ -331,10 +342,17 @@ class Reader(Redirections):
 
 
 def _has_operators(node: Node) -> bool:
-    """In ``[ ]`` the grammar takes for operators what redirects, or ends the command."""
     return any(
         child.type in _NOT_IN_TESTS or (child.type not in WORDS and _has_operators(child)) for child in node.children
     )
+
+
+def _is_quoted(node: Node) -> bool:
+    while node.parent is not None and node.type != "test_command":
+        if node.type == "string":
+            return True
+        node = node.parent
+    return False
 
 
 def _calculates(node: Node) -> bool:

@@ -25,6 +25,7 @@ class Redirections(Shell):
     def heredoc(self, node: Node, after: list[tuple[Node, bool]], more: list[Node]) -> str | None:
         """The document, where it is known; ``after`` gets the statements written behind its mark."""
         delimiter, body_text, end_text, known = "", "", "", True
+        ends_line = False
         raw = False
         for child in node.children:
             text = text_of(child)
@@ -43,6 +44,7 @@ class Redirections(Shell):
                         self.walk(part)
             elif child.type == "heredoc_end":
                 end_text = text
+                ends_line = _following(child) in (b"", b"\n")
             elif child.type == "file_redirect":
                 more += self.file_redirect(child)
             elif child.type == "herestring_redirect":
@@ -52,7 +54,7 @@ class Redirections(Shell):
             elif child.is_named and child.type != "file_descriptor":
                 after.append((child, child.type == "pipeline"))
         lines = [line.lstrip("\t") for line in body_text.split("\n")]
-        if end_text.strip("\t") != delimiter or delimiter in lines:
+        if not ends_line or end_text.strip("\t") != delimiter or delimiter in lines:
             self.trouble("a here-document's end is unclear")
         if not raw and ("`" in body_text or re.search(r"\\\n", body_text)):
             self.trouble("a here-document runs commands")
@@ -78,3 +80,11 @@ class Redirections(Shell):
                 continue
             self.result.redirects.append(Redirect(path, operator != "<" and operator != "<&", self.result.cwds))
         return targets[1:]
+
+
+def _following(node: Node) -> bytes:
+    """The byte behind a node. A here-document's mark has its line to itself, which the grammar does not ask for."""
+    root = node
+    while root.parent is not None:
+        root = root.parent
+    return (root.text or b"")[node.end_byte - root.start_byte :][:1]

@@ -34,9 +34,9 @@ _NO_OPTIONS: dict[str, re.Pattern[str]] = {
     "ps": re.compile(r"[A-Za-z]*e[A-Za-z]*"),
     "hostname": re.compile(r"[^-].*|-[bF].*|--[bf].*"),
     "yq": re.compile(r"-[A-Za-z]*i.*|--inplace|--in-place|-s.*|--split.*"),
-    "wait": re.compile(r"-[A-Za-z]*p.*"),
-    "jobs": re.compile(r"-[A-Za-z]*x.*"),
-    "hash": re.compile(r"-[A-Za-z]*p.*"),
+    "wait": re.compile(r"-.*p.*"),
+    "jobs": re.compile(r"-.*x.*"),
+    "hash": re.compile(r"-.*p.*"),
     "dirs": re.compile(r"-c"),
 }
 """Safe without the options that match. What ``find`` executes is judged as a command of its own."""
@@ -114,7 +114,7 @@ def is_safe(command: Command) -> bool:
         return False
     arguments = command.words[1:]
     if program in _HARMLESS:
-        return not (program in ("test", "[") and "-v" in arguments)
+        return program not in ("test", "[") or _tests(arguments)
     if program == "printf":
         return arguments[:1] != ("-v",)
     if reads_secret(command):
@@ -175,6 +175,11 @@ def reads_secret(command: Command) -> str:
             if any(is_secret(path) for path in command.paths(text)):
                 return word
     return ""
+
+
+def _tests(arguments: tuple[str, ...]) -> bool:
+    """``-v`` evaluates a subscript, and runs what is in it; an unknown word may be a ``-v``."""
+    return not any(word == "-v" or UNKNOWN in word or "$(" in word or "`" in word for word in arguments)
 
 
 def is_safe_redirect(redirect: Redirect) -> bool:
