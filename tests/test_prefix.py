@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
 from hermes import (
@@ -191,7 +191,14 @@ def assert_prefixes(bodies: list[bytes]) -> None:
             raise AssertionError(f"request {number + 1} departs from {number} at byte {same}:\n{lost!r}\n{found!r}")
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+# Not shrunk: the failure names the byte, and a run takes a second.
+@settings(
+    max_examples=4,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+    phases=[Phase.generate],
+)
 @given(st.lists(shapes, min_size=TURNS, max_size=TURNS))
 def test_every_request_starts_with_the_one_before_it(turns: list[Shape]) -> None:
     script = Script()
