@@ -35,7 +35,7 @@ from hermes_testkit.command import Hermes
 from hermes_testkit.model_server import Call, ModelServer, Reply, Say, SeenRequest, Slow
 
 SESSIONS = 6
-EVENTS = 30
+EVENTS = 42
 """About as many as a turn here prints."""
 LINGER = 0.03
 """The most seconds between an event and the kill: longer than what happens between two events."""

@@ -167,9 +167,8 @@ class Contained:
         stats.fired += begun is None
         started = time.monotonic()
         try:
-            answer: Any = begun
             if begun is not None:
-                pass
+                answer: Any = begun
             elif implementation.is_async:
                 async with asyncio.timeout(deadline):
                     answer = await implementation.function(**implementation.select(values))

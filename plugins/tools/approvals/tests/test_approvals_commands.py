@@ -495,7 +495,7 @@ coproc rm a
 [[ "a[\$(rm a)]" -eq 1 ]]
 [[ -v 'a[$(rm a)]' ]]
 [[ -v x ]]
-\ #`rm a` 
+\ #`rm a`
 test ${x}-v 'a[$(rm x)]'
 test $x
 [ $x ]
@@ -556,6 +556,9 @@ ASKED += [
     "cat <<EOF\nEOF&&echo $(rm a)\nEOF",
     "cat <<EOF\nx\nEOFa\nrm a",
     "cat <<EOF\nx\nEOF; ls",
+    "echo a\n\\rm b",
+    "\\ #`rm a` ",
+    "ls\\ #`rm a`",
     "cat <<A <<B\na\nA\nb\nB",
     "rm <<EOF -r a\nEOF",
     "rm > /dev/null a",
@@ -781,6 +784,7 @@ kill -1 -1
 sudo kill -9 -1
 """.strip().splitlines()
 DENIED += [
+    "ls\n\\rm -rf /",
     "cat <<EOF | bash\nrm -rf /\nEOF",
     "bash <<EOF\nrm -rf /\nEOF",
     "bash -s <<'EOF'\nrm -rf /\nEOF",

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from .faithful import is_faithful
 from .paths import HOME, UNKNOWN, names
 from .redirections import WORDS, Redirections
 from .script import Command, Fields, Script, Stdin, output_of
@@ -92,8 +93,9 @@ class Reader(Redirections):
                 self.trouble("a line goes on where it may not")
             text = joined
         self.depth += 1
-        tree = _parser().parse(encoded(text))
-        if tree.root_node.has_error:
+        source = encoded(text)
+        tree = _parser().parse(source)
+        if tree.root_node.has_error or not is_faithful(tree.root_node, source):
             self.trouble("its syntax cannot be read")
             self.guess(text)
         self.walk(tree.root_node)
@@ -132,15 +134,7 @@ class Reader(Redirections):
             for child in node.named_children:
                 self.walk(child)
             self.conditional -= kind in _CONDITIONAL
-        elif kind == "comment":
-            before = (
-                node.parent.text[: node.start_byte - node.parent.start_byte]
-                if node.parent and node.parent.text
-                else b""
-            )
-            if (before and before[-1:] not in b" \t\n;&|()") or before[-2:-1] == b"\\":
-                self.trouble("a comment starts inside a word")
-        else:
+        elif kind != "comment":
             handler = getattr(self, f"_{kind}", None)
             if handler is None:
                 self.trouble("its syntax cannot be read")
