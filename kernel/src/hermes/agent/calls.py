@@ -177,14 +177,14 @@ class ToolPhase:
         runnable = [ready for ready in prepared if ready.outcome is None]
         if not runnable:
             return
-        await self._journal.write(
-            calls=tuple(self._record(ready, "started", message_id) for ready in runnable),
-            events=[
-                ToolStarted(call_id=ready.call.id, name=ready.call.name, arguments=ready.call.arguments)
-                for ready in runnable
-            ],
-        )
         for wave in waves(runnable, self._template.workspace):
+            await self._journal.write(
+                calls=tuple(self._record(ready, "started", message_id) for ready in wave),
+                events=[
+                    ToolStarted(call_id=ready.call.id, name=ready.call.name, arguments=ready.call.arguments)
+                    for ready in wave
+                ],
+            )
             if len(wave) == 1:
                 await interruptible(self._run_one(wave[0]))
             else:

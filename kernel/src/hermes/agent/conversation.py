@@ -30,13 +30,14 @@ from hermes.models.router import Target
 from .budget import TurnBudget
 from .calls import Asking, ToolPhase
 from .feed import Feed
-from .follow import Queued, follow
+from .follow import follow
+from .inbox import Inbox, Queued, key_of, message_of
 from .journal import EventNumbers, Journal
 from .lease import session_lease
 from .ledger import Ledger
 from .prompt import freeze
 from .questions import Questions
-from .recovery import finished_results, given_answers, open_calls
+from .recovery import finished_results, given_answers, is_answered, open_calls
 from .services import ConversationOptions, Services
 from .turn import Turn
 
@@ -66,6 +67,7 @@ class Conversation:
         self.feed = Feed()
         self.outcome = ""
         self._holder = f"{os.getpid()}-{services.new_id()}"
+        self._inbox = Inbox(services.store, session_id, self._holder, options.principal)
         self._ledger = Ledger(services.store, session_id, self._holder, record)
         self._numbers = EventNumbers(services.clock, record.updated if record else 0.0)
         self._task: asyncio.Task[None] | None = None
@@ -75,7 +77,7 @@ class Conversation:
         self._started = False
         self._closed = False
         self._cleared: str | None = None
-        self._queued: list[Queued] = []
+        self._following: asyncio.Task[None] | None = None
 
     @property
     def running(self) -> bool:
@@ -98,9 +100,12 @@ class Conversation:
             HermesError: the turn could not be started: no provider, no store, ….
         """
         parts = (TextPart(content),) if isinstance(content, str) else tuple(content)
+        origin = origin or self._options.origin or Origin(platform=self._options.surface)
+        if not origin.idempotency_key:
+            origin = msgspec.structs.replace(origin, idempotency_key=self.services.new_id())
         message = Message(role="user", parts=parts, principal=principal or self._options.principal, origin=origin)
         start = self._queue(message, steer) if self.running else self._launch(self._drive([message]))
-        async for event in self._watch(start, text_of(parts)):
+        async for event in self._watch(start, origin.idempotency_key):
             yield event
 
     async def resume(self) -> AsyncIterator[AnyEvent]:
@@ -108,9 +113,9 @@ class Conversation:
         async for event in self._watch(None if self.running else self._launch(self._drive([]))):
             yield event
 
-    async def _watch(self, start: Coroutine[Any, Any, None] | None, text: str | None = None) -> AsyncIterator[AnyEvent]:
-        """The events from ``start`` on, to the end of the turn, or of the one that takes up the message ``text``."""
-        watcher, turn_id = self.feed.watch(), "any" if text is None else ""
+    async def _watch(self, start: Coroutine[Any, Any, None] | None, key: str = "") -> AsyncIterator[AnyEvent]:
+        """The events from ``start`` on, to the end of the turn, or of the one that takes up the message ``key``."""
+        watcher, turn_id = self.feed.watch(), ""
         try:
             if start is not None:
                 await start
@@ -118,11 +123,11 @@ class Conversation:
                 if event.turn_id == self._cleared:
                     continue
                 yield event
-                if isinstance(event, MessageStored) and text is not None and _says(event.message, text):
-                    turn_id = turn_id or event.turn_id
+                if isinstance(event, MessageStored) and key and key_of(event.message) == key:
+                    turn_id = event.turn_id
                 if isinstance(event, TurnSuspended):
                     break
-                if isinstance(event, TurnFinished) and turn_id in (event.turn_id, "any"):
+                if isinstance(event, TurnFinished) and (not key or event.turn_id == turn_id):
                     break
         finally:
             watcher.close()
@@ -156,9 +161,11 @@ class Conversation:
             await self._publish(msgspec.structs.replace(self._stamped(event), turn_id=turn_id))
 
     def interrupt(self) -> None:
-        """Stops the running turn; what came so far is kept."""
+        """Stops the running turn, and what came so far is kept; or stops watching another process's."""
         if self._turn is not None:
             self._turn.interrupt()
+        elif self._following is not None:
+            self._following.cancel()
 
     @property
     def asking(self) -> Asking:
@@ -168,9 +175,7 @@ class Conversation:
         """Gives a message to the running turn, between two of its steps. False: none is running."""
         if self._turn is None:
             return False
-        self._turn.steer(
-            Message(role="user", parts=(TextPart(message.text),), principal=message.principal, origin=message.origin)
-        )
+        self._turn.steer(message_of(message))
         return True
 
     async def show(self, event: Event) -> None:
@@ -234,8 +239,8 @@ class Conversation:
 
     def _look_after_queued(self, ended: asyncio.Task[None] | None = None) -> None:
         """What was queued while the last turn was ending: nobody else may take it up."""
-        if self._queued and not self._closed:
-            queued, self._queued = self._queued, []
+        if self._inbox.awaited and not self._closed:
+            queued, self._inbox.awaited = self._inbox.awaited, []
             self._begin(self._drive([], queued))
         self._settled.set()
 
@@ -245,31 +250,42 @@ class Conversation:
             await self._start()
             if self._record is None:
                 self._record = await self._ledger.create(self.session, self.services.clock.now())
-            if queued:
-                await follow(self, queued)
-            elif not await self._run_leased(messages):
-                await follow(self, [await self._enqueue(message) for message in messages])
+            if queued or not await self._run_leased(messages, resume=True):
+                await self._follow(queued or [await self._enqueue(message) for message in messages])
         except BaseException as error:
             self.services.log.error("the session %s stopped", self.id, exc_info=error)
             self.feed.fail(error)
             if not isinstance(error, Exception):
                 raise
 
-    async def _run_leased(self, messages: list[Message], *, queued_only: bool = False) -> bool:
-        """False: another process is working on the session, or nothing is queued where only that is wanted."""
+    async def _follow(self, queued: Sequence[Queued]) -> None:
+        """Watches whoever works on the session; `interrupt` ends that, and leaves what is queued to them."""
+        following = self._following = asyncio.ensure_future(follow(self, queued))
+        try:
+            await following
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                following.cancel()
+                raise
+            self.feed.publish(self._stamped(TurnFinished(outcome="interrupted")))
+        finally:
+            self._following = None
+
+    async def _run_leased(self, messages: list[Message], *, resume: bool) -> bool:
+        """False: another process is working on the session, or there is nothing to do.
+
+        ``resume``: where no message waits, goes on with what is unfinished.
+        """
         async with session_lease(self.services.store, self.id, self._holder, self.services.log) as granted:
             if not granted:
                 return False
             await self._ledger.load()
-            messages = [*await self._drain(), *messages]
-            if queued_only and not messages:
-                return False
-            await self._run_turns(messages)
-            return True
+            return await self._run_turns(messages, resume=resume)
 
-    async def take_over(self) -> bool:
-        """Runs what is queued, if nobody works on the session any more."""
-        return await self._run_leased([], queued_only=True)
+    async def take_over(self, *, resume: bool) -> bool:
+        """Runs what waits, if nobody works on the session any more."""
+        return await self._run_leased([], resume=resume)
 
     async def _start(self) -> None:
         """Once: the plugins with hooks are activated and told of the session."""
@@ -279,45 +295,48 @@ class Conversation:
             self.services.registry.refresh()
             await self.services.plugins.hooks.on_session_start(self.session)
 
-    async def _run_turns(self, messages: list[Message]) -> None:
-        ledger = self._ledger
+    async def _run_turns(self, messages: list[Message], *, resume: bool) -> bool:
         pending = await self.services.store.pending(SessionRef(session_id=self.id))
-        if not messages:
-            await self._continue(pending)
-        elif open_calls(ledger.history) or (pending.turn is not None and pending.turn.status != "finished"):
-            await self._clear_away(pending)
+        if not messages and is_answered(pending):
+            messages = await self._continue(pending)
+        else:
+            messages = [*await self._inbox.drain(), *messages]
+            if not messages and not resume:
+                return False
+            if not messages:
+                messages = await self._continue(pending)
+            elif open_calls(self._ledger.history) or pending.turn is not None:
+                await self._clear_away(pending)
         while messages:
             turn = await self._make_turn(self.services.new_id(), Pending())
-            duplicate = await turn.begin(messages, store_prompt=not ledger.prompt_stored)
+            duplicate = await turn.begin(messages, store_prompt=not self._ledger.prompt_stored)
             if duplicate:
                 raise HermesError(f"This message is in the session already, as message {duplicate}.")
-            ledger.prompt_stored = True
-            await self._run(turn, turn.run())
-            messages = [] if turn.suspended else [*turn.unread(), *await self._drain()]
-            if messages:
-                self._settled.set()
+            self._ledger.prompt_stored = True
+            messages = await self._run(turn, turn.run())
+        return True
 
-    async def _continue(self, pending: Pending) -> None:
-        """Goes on with a suspended turn, or answers a message that was left without one."""
+    async def _continue(self, pending: Pending) -> list[Message]:
+        """Goes on with a suspended turn, or answers a message that was left without one. Gives what waits then."""
         record, history = pending.turn, self._ledger.history
         if record is not None and record.status == "suspended":
             turn = await self._make_turn(record.id, pending)
-            await self._run(turn, turn.resume(record.message_id))
-            return
+            return await self._run(turn, turn.resume(record.message_id))
         if open_calls(history):
             await self._clear_away(pending)
         if not history or (history[-1].role == "assistant" and history[-1].finish not in ("interrupted", "broken")):
             raise HermesError("There is nothing to go on with: the last message was answered.")
         asked = next((found.id for found in reversed(history) if found.role == "user"), 0)
         turn = await self._make_turn(self.services.new_id(), Pending())
-        await self._run(turn, turn.resume(asked))
+        return await self._run(turn, turn.resume(asked))
 
     async def _clear_away(self, pending: Pending) -> None:
         """Ends what an earlier turn left; whoever sent the message that follows is not told of that turn's end."""
         self._cleared = pending.turn.id if pending.turn else None
         await self._ledger.clear_away(pending, self._journal(self._cleared or ""))
 
-    async def _run(self, turn: Turn, work: Coroutine[Any, Any, None]) -> None:
+    async def _run(self, turn: Turn, work: Coroutine[Any, Any, None]) -> list[Message]:
+        """Runs a turn, and gives the messages that came meanwhile."""
         self._turn = turn
         try:
             await work
@@ -326,6 +345,15 @@ class Conversation:
             self.outcome = turn.outcome
             self._ledger.settle()
             await self.services.after_turn(self.id)
+        late = turn.unread()
+        if turn.suspended:
+            for message in late:
+                await self._enqueue(message)
+            return []
+        messages = [*late, *await self._inbox.drain()]
+        if messages:
+            self._settled.set()
+        return messages
 
     async def _queue(self, message: Message, steer: bool) -> None:
         """Behind the turn that this process is running, or between two of its steps."""
@@ -333,33 +361,15 @@ class Conversation:
             self._turn.steer(message)
             await self._publish(self._stamped(MessageQueued(text=text_of(message.parts), steer=True)))
             return
-        queued = await self._enqueue(message)
-        self._queued.append(queued)
+        self._inbox.awaited.append(await self._enqueue(message))
         if not self.running:
             self._look_after_queued()
 
-    async def _drain(self) -> list[Message]:
-        """Takes up what is in the inbox, also what this conversation put there."""
-        messages = await self._ledger.drain()
-        texts = [text_of(message.parts) for message in messages]
-        self._queued = [queued for queued in self._queued if queued.text not in texts]
-        return messages
-
     async def _enqueue(self, message: Message) -> Queued:
-        """Puts a message into the session's inbox, for whoever works on the session."""
-        text = text_of(message.parts)
-        told = self._stamped(MessageQueued(text=text))
-        await self.services.store.enqueue(
-            InboxMessage(
-                session_id=self.id,
-                text=text,
-                principal=message.principal or self._options.principal,
-                origin=message.origin,
-                at=told.at,
-            )
-        )
+        told = self._stamped(MessageQueued(text=text_of(message.parts)))
+        queued = await self._inbox.put(message, at=told.at, seq=told.seq)
         await self._publish(told)
-        return Queued(text, told.seq)
+        return queued
 
     async def _make_turn(self, turn_id: str, pending: Pending) -> Turn:
         services, options = self.services, self._options
@@ -451,7 +461,3 @@ class Conversation:
             at=self.services.clock.now(),
         )
         return stamped
-
-
-def _says(message: Message, text: str) -> bool:
-    return message.role == "user" and text_of(message.parts) == text

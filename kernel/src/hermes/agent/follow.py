@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from hermes.contracts.events import AnyEvent, MessageStored, TurnFinished, TurnSuspended, decode
-from hermes.contracts.messages import text_of
 from hermes.contracts.store import EventQuery, HistoryQuery, SessionStore
+
+from .inbox import Queued, key_of
 
 if TYPE_CHECKING:
     from .conversation import Conversation
@@ -17,13 +18,6 @@ POLL = 0.1
 """Seconds between looks at the store."""
 PAGE = 1000
 """Events read at once."""
-
-
-class Queued(NamedTuple):
-    """A message in the inbox. ``seq``: an event number from before it was put there."""
-
-    text: str
-    seq: int
 
 
 async def stored_events(store: SessionStore, session_id: str, after: int) -> list[AnyEvent]:
@@ -53,7 +47,7 @@ async def follow(conversation: Conversation, queued: Sequence[Queued]) -> None:
     """
     services, feed = conversation.services, conversation.feed
     seq = min((message.seq for message in queued), default=int(services.clock.now() * 1_000_000))
-    waiting = [message.text for message in queued]
+    waiting = {message.key for message in queued}
     while True:
         events = await stored_events(services.store, conversation.id, seq)
         shown = {(event.turn_id, event.seq) for event in feed.kept()} if events else set()
@@ -62,8 +56,11 @@ async def follow(conversation: Conversation, queued: Sequence[Queued]) -> None:
             if (event.turn_id, event.seq) not in shown:
                 feed.publish(event)
             if isinstance(event, MessageStored) and event.message.role == "user":
-                waiting = [text for text in waiting if text != text_of(event.message.parts)]
+                waiting.discard(key_of(event.message))
             if isinstance(event, TurnFinished | TurnSuspended) and not waiting:
                 return
-        if not await conversation.take_over():
+        if await conversation.take_over(resume=not queued):
+            if not queued:
+                return
+        else:
             await asyncio.sleep(POLL)

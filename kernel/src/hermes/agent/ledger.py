@@ -6,9 +6,8 @@ import msgspec
 
 from hermes.contracts.events import TurnFinished
 from hermes.contracts.hookspecs import SessionInfo
-from hermes.contracts.messages import FrozenPrompt, Message, TextPart
+from hermes.contracts.messages import FrozenPrompt, Message
 from hermes.contracts.store import (
-    DrainInbox,
     HistoryQuery,
     NewSession,
     Pending,
@@ -69,14 +68,6 @@ class Ledger:
     def settle(self) -> None:
         """What is in memory is what was stored."""
         self._head = self.history[-1].id if self.history else 0
-
-    async def drain(self) -> list[Message]:
-        """Messages that came while somebody else held the session."""
-        inbox = await self._store.drain(DrainInbox(session_id=self._session_id, holder=self._holder))
-        return [
-            Message(role="user", parts=(TextPart(found.text),), principal=found.principal, origin=found.origin)
-            for found in inbox.messages
-        ]
 
     async def clear_away(self, pending: Pending, journal: Journal) -> None:
         """Ends a turn that was cut off or left waiting: its calls get results, none is run."""

@@ -59,3 +59,9 @@ def finished_results(pending: Pending) -> dict[str, ToolResultPart]:
 def given_answers(pending: Pending) -> dict[str, str]:
     """Answers that a waiting turn already has, by request."""
     return {record.request.id: record.answer for record in pending.requests if record.status == "answered"}
+
+
+def is_answered(pending: Pending) -> bool:
+    """Whether a suspended turn can go on."""
+    suspended = pending.turn is not None and pending.turn.status == "suspended"
+    return suspended and all(record.status != "open" for record in pending.requests)

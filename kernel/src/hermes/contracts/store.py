@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 from .errors import ErrorInfo
 from .events import InputRequest
-from .messages import FrozenPrompt, Message, TextPart, ToolResultPart, Usage
+from .messages import FrozenPrompt, ImagePart, Message, TextPart, ToolResultPart, Usage
 from .scope import Origin, Principal
 from .values import Done, Value
 
@@ -212,6 +212,7 @@ class InboxMessage(Value, kw_only=True):
     origin: Origin | None = None
     steer: bool = False
     at: float = 0.0
+    images: tuple[ImagePart, ...] = ()
 
 
 class Inbox(Value, kw_only=True):

@@ -22,7 +22,12 @@ FIRST_SECONDS = 2.0
 """What the first search of a process may spend on bringing the index up to date."""
 
 YIELD_SECONDS = 0.2
-"""So long the background waits for a search to end, and expects another after it."""
+"""So long the background waits for a search to end."""
+
+SOON_SECONDS = 0.03
+"""So long after a search it expects the next one of a row. Who asks now and then for an index that is being built
+must not slow it down.
+"""
 
 REST_SECONDS = 0.03
 
@@ -184,7 +189,7 @@ class Searcher:
         Python slow each other down.
         """
         self._quiet.wait(YIELD_SECONDS)
-        if time.monotonic() < self._searched_at + YIELD_SECONDS:
+        if time.monotonic() < self._searched_at + SOON_SECONDS:
             self._closing.wait(REST_SECONDS)
         return not self._closing.is_set()
 

@@ -559,6 +559,8 @@ ASKED += [
     "echo a\n\\rm b",
     "\\ #`rm a` ",
     "ls\\ #`rm a`",
+    'echo "$(\\ #`rm a`\n)"',
+    "cat <<EOF\n$(\\ #`rm a`\n)\nEOF",
     "cat <<A <<B\na\nA\nb\nB",
     "rm <<EOF -r a\nEOF",
     "rm > /dev/null a",
