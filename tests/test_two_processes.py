@@ -16,7 +16,7 @@ from hermes_testkit.command import Hermes
 from hermes_testkit.model_server import Call, ModelServer, Reply, Say, SeenRequest, Slow
 
 DRIVER = Path(__file__).with_name("turns_driver.py")
-GRACE = 12.0
+GRACE = 60.0
 """Seconds that a process gets to end its last turn."""
 
 

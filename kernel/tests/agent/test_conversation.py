@@ -16,6 +16,8 @@ from hermes import (
     Conversation,
     HermesError,
     HistoryQuery,
+    ImagePart,
+    InboxMessage,
     InputRequested,
     Message,
     MessageQueued,
@@ -30,6 +32,7 @@ from hermes import (
     SessionRef,
     StreamBroken,
     TextDelta,
+    TextPart,
     ToolCallPart,
     ToolFinished,
     ToolOutput,
@@ -54,6 +57,7 @@ class Tools:
 
     def __init__(self) -> None:
         self.ran: list[str] = []
+        self.begun = asyncio.Event()
         self.hold = asyncio.Event()
 
     @tool(risk="read", effects="none")
@@ -78,6 +82,7 @@ class Tools:
     async def waits(self) -> str:
         """Waits until it is told to go on."""
         self.ran.append("waits")
+        self.begun.set()
         await self.hold.wait()
         return "waited"
 
@@ -492,5 +497,75 @@ def test_an_error_inside_the_kernel_ends_the_turn_and_is_told(tmp_path: Path) ->
         async with make_app(tmp_path, model=model) as app:
             _, events = await talk(app, "go")
             assert of(events, TurnFinished)[0].error.kind == "RuntimeError"
+
+    run(work)
+
+
+def test_an_answer_given_in_another_process_reaches_the_turn_that_waits(tmp_path: Path) -> None:
+    async def work() -> None:
+        model = ScriptedModel([say("", call("change", what="x")), say("so")])
+        async with make_app(tmp_path, tools := Tools(), model=model) as here, make_app(tmp_path) as elsewhere:
+            conversation = await here.conversation(asking="inline")
+            async for event in conversation.send("go"):
+                if isinstance(event, InputRequested):
+                    other = await elsewhere.conversation(conversation.id)
+                    assert await other.answer(event.request.id, "once")
+            assert tools.ran == ["change x"]
+
+    run(work)
+
+
+def test_an_interrupt_ends_the_wait_for_another_process(tmp_path: Path) -> None:
+    async def work() -> None:
+        model = ScriptedModel([say("", call("waits")), say("first"), say("second")])
+        async with make_app(tmp_path, tools := Tools(), model=model) as here, make_app(tmp_path) as elsewhere:
+            conversation = await here.conversation()
+            working = asyncio.create_task(collect(conversation.send("one")))
+            await tools.begun.wait()
+            other = await elsewhere.conversation(conversation.id)
+            events = []
+            async for event in other.send("two"):
+                events.append(event)
+                if isinstance(event, MessageQueued):
+                    asyncio.get_running_loop().call_later(0.05, other.interrupt)
+            assert events[-1].outcome == "interrupted"  # type: ignore[union-attr]
+            tools.hold.set()
+            await working
+            followed = await collect(here.events(conversation.id, follow=True))
+            assert of(followed, TurnFinished)[-1].text == "second", "the message is left to whoever has the session"
+
+    run(work)
+
+
+def test_an_image_is_not_lost_in_the_queue(tmp_path: Path) -> None:
+    async def work() -> None:
+        model = ScriptedModel([say("", call("waits")), say("first"), say("second")])
+        image = ImagePart(media_type="image/png", data=b"png")
+        async with make_app(tmp_path, tools := Tools(), model=model) as app:
+            conversation = await app.conversation()
+            async for event in conversation.send("one"):
+                if isinstance(event, ToolStarted):
+                    other = asyncio.create_task(collect(conversation.send([TextPart("two"), image])))
+                    await asyncio.sleep(0)
+                    tools.hold.set()
+            await other
+            assert model.requests[-1].messages[-1].parts == (TextPart("two"), image)
+
+    run(work)
+
+
+def test_a_message_that_waits_does_not_void_an_answered_approval(tmp_path: Path) -> None:
+    async def work() -> None:
+        model = ScriptedModel([say("", call("change", what="x")), say("changed"), say("and two")])
+        async with make_app(tmp_path, tools := Tools(), model=model) as app:
+            conversation = await app.conversation(asking="later")
+            (suspended,) = of(await collect(conversation.send("one")), TurnSuspended)
+            await app.store.enqueue(
+                InboxMessage(session_id=conversation.id, text="two", principal=Principal(id="local"))
+            )
+            assert await conversation.answer(suspended.requests[0].id, "once")
+            events = await collect(app.events(conversation.id, after=suspended.seq, follow=True))
+            assert [event.text for event in of(events, TurnFinished)] == ["changed", "and two"]
+            assert tools.ran == ["change x"]
 
     run(work)

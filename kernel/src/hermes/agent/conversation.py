@@ -24,20 +24,19 @@ from hermes.contracts.hookspecs import SessionInfo
 from hermes.contracts.messages import FrozenPrompt, Message, Part, TextPart, text_of
 from hermes.contracts.scope import Origin, Principal, Scope
 from hermes.contracts.store import InboxMessage, Pending, RequestRecord, SessionRecord, SessionRef
-from hermes.contracts.tool import ToolCall
 from hermes.models.router import Target
 
-from .budget import TurnBudget
-from .calls import Asking, ToolPhase
+from .calls import Asking
 from .feed import Feed
 from .follow import follow
 from .inbox import Inbox, Queued, key_of, message_of
 from .journal import EventNumbers, Journal
 from .lease import session_lease
 from .ledger import Ledger
+from .making import make_turn
 from .prompt import freeze
 from .questions import Questions
-from .recovery import finished_results, given_answers, is_answered, open_calls
+from .recovery import is_answered, open_calls
 from .services import ConversationOptions, Services
 from .turn import Turn
 
@@ -361,7 +360,8 @@ class Conversation:
             self._turn.steer(message)
             await self._publish(self._stamped(MessageQueued(text=text_of(message.parts), steer=True)))
             return
-        self._inbox.awaited.append(await self._enqueue(message))
+        queued = await self._enqueue(message)
+        self._inbox.awaited.append(queued)
         if not self.running:
             self._look_after_queued()
 
@@ -372,68 +372,24 @@ class Conversation:
         return queued
 
     async def _make_turn(self, turn_id: str, pending: Pending) -> Turn:
-        services, options = self.services, self._options
         prompt = await self.prompt()
-        target = await services.router.target(
-            self.session.scope, provider=self.session.provider, model=self.session.model
-        )
+        router = self.services.router
+        scope = self.session.scope
+        target = await router.target(scope, provider=self.session.provider, model=self.session.model)
         await self._ledger.note_model(target)
-        hooks = services.plugins.hooks.for_turn()
-        journal = self._journal(turn_id)
-        settings = services.settings
-        tools = ToolPhase(
-            runner=services.runner,
-            registry=services.registry,
-            hooks=hooks,
-            journal=journal,
-            template=ToolCall(
-                id="",
-                name="",
-                arguments={},
-                session_id=self.id,
-                turn_id=turn_id,
-                workspace=self.session.workspace,
-                surface=self.session.surface,
-                scope=self.session.scope,
-                principal=options.principal,
-                origin=options.origin,
-            ),
-            offered=[tool.name for tool in prompt.tools],
-            asking=options.asking,
-            wait=self._questions.wait,
-            parallel=settings.agent.parallel_tools,
-            clock=services.clock,
-            answers=given_answers(pending),
-            results=finished_results(pending),
-        )
-        return Turn(
-            id=turn_id,
-            session=self.session,
-            principal=options.principal,
-            history=self._ledger.history,
+        return make_turn(
+            turn_id,
+            self.services,
+            self._options,
+            self.session,
             prompt=prompt,
+            history=self._ledger.history,
             target=target,
-            fallbacks=await services.router.fallbacks(self.session.scope),
-            router=services.router,
-            hooks=hooks,
-            journal=journal,
-            tools=tools,
-            budget=TurnBudget(options.max_turns or settings.agent.max_turns),
-            engine=services.engine,
-            options=self._model_options(),
-            clock=services.clock,
-            log=services.log,
+            fallbacks=await router.fallbacks(scope),
+            journal=self._journal(turn_id),
+            wait=self._questions.wait,
+            pending=pending,
         )
-
-    def _model_options(self) -> dict[str, Any]:
-        model = self.services.settings.model
-        return {
-            "response_format": self._options.response_format,
-            "max_tokens": model.max_tokens,
-            "temperature": model.temperature,
-            "reasoning_effort": model.reasoning_effort,
-            "extra": {},
-        }
 
     def _journal(self, turn_id: str) -> Journal:
         return Journal(

@@ -13,6 +13,9 @@ from hermes.contracts.scope import Principal
 from hermes.contracts.store import AnswerWrite, SessionRef, SessionStore
 from hermes.plugins.manager import PluginManager
 
+LOOK = 0.5
+"""Seconds between looks for an answer that was given to another process."""
+
 
 class Taken(NamedTuple):
     """An answer that counts. ``live``: the turn is there and waits; ``last``: nothing else is open."""
@@ -35,14 +38,27 @@ class Questions:
         """The answer of a person who is there; None if none came in time (0: as long as it takes)."""
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._waiting[request.id] = answer
+        elsewhere: asyncio.Task[None] | None = None
         try:
             await announce
+            elsewhere = asyncio.create_task(self._look_elsewhere(request.id, answer))
             async with asyncio.timeout(seconds or None):
                 return await answer
         except TimeoutError:
             return None
         finally:
             self._waiting.pop(request.id, None)
+            if elsewhere is not None:
+                elsewhere.cancel()
+
+    async def _look_elsewhere(self, request_id: str, answer: asyncio.Future[str]) -> None:
+        """Another process may take the answer, a chat's while this one is a command line's."""
+        while not answer.done():
+            await asyncio.sleep(LOOK)
+            found = (await self._store.pending(SessionRef(session_id=self._session_id))).requests
+            for record in found:
+                if record.request.id == request_id and record.status == "answered" and not answer.done():
+                    answer.set_result(record.answer)
 
     async def take(self, request_id: str, value: str, by: Principal, asker: str) -> Taken | None:
         """Stores an answer, if it is the first; None if it is not, or nothing waits for it.
