@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hermes import (
-    App,
     AnyEvent,
+    App,
     Clock,
     Event,
     ModelFinished,
