@@ -151,7 +151,7 @@ class ModelServer:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (handed to the test, which fails)
             self.failed(error)
         finally:
             self._ready.set()

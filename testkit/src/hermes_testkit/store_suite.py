@@ -8,7 +8,6 @@ class TestMyStore(SessionStoreSuite):
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -460,17 +459,6 @@ class SessionStoreSuite:
             assert [event.seq for event in found] == [6, 7, 2**52]
             assert found[0] == _event(6)
             assert len((await scene.store.events(EventQuery(session_id="s", limit=2))).events) == 2
-
-        play(act)
-
-    def test_reserved_numbers(self, play: Any) -> None:
-        """STORE-SEQ-1: each writer gets numbers of its own."""
-
-        async def act(scene: Scene) -> None:
-            taken = await asyncio.gather(*(scene.write(reserve_seq=3) for _ in range(10)))
-            firsts = sorted(committed.seq for committed in taken)
-            assert all(later - earlier >= 3 for earlier, later in itertools.pairwise(firsts))
-            assert firsts[0] > 0
 
         play(act)
 

@@ -10,18 +10,10 @@ from collections.abc import AsyncIterator
 
 from hermes.contracts.errors import StoreError
 from hermes.contracts.store import LeaseRelease, LeaseRequest, SessionStore
+from hermes.sessions.leases import boot_id
 
 SECONDS = 30.0
 HEARTBEAT = 10.0
-
-
-def boot_id() -> str:
-    """Changes with every start of the machine; blank where it cannot be told."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
 
 
 @contextlib.asynccontextmanager

@@ -159,15 +159,11 @@ class SessionWrite(Value, kw_only=True):
     usage: tuple[UsageRow, ...] = ()
     turn: TurnRecord | None = None
     prompt: FrozenPrompt | None = None
-    reserve_seq: int = 0
-    """How many event numbers to set aside; see `Committed.seq`."""
 
 
 class Committed(Value, kw_only=True):
     message_ids: tuple[int, ...]
     head: int
-    seq: int = 0
-    """The first event number that was set aside for the writer."""
     duplicate: int = 0
     """The message that already has this idempotency key; then nothing was written."""
 

@@ -40,7 +40,6 @@ CREATE TABLE sessions (
     parent_session TEXT NOT NULL,
     head INTEGER NOT NULL DEFAULT 0,
     depth INTEGER NOT NULL DEFAULT 0,           -- of the head: how many messages lead to it
-    next_seq INTEGER NOT NULL DEFAULT 1,
     outcome TEXT NOT NULL DEFAULT '',
     error TEXT NOT NULL DEFAULT '',
     preview TEXT NOT NULL DEFAULT '',

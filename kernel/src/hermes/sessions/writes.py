@@ -108,11 +108,11 @@ def _size(part: Part) -> int:
 
 def commit(db: sqlite3.Connection, write: SessionWrite, now: float) -> Committed:
     row = db.execute(
-        "SELECT num, head, depth, next_seq, preview, updated FROM sessions WHERE id=?", (write.session_id,)
+        "SELECT num, head, depth, preview, updated FROM sessions WHERE id=?", (write.session_id,)
     ).fetchone()
     if row is None:
         raise unknown_session(write.session_id)
-    session, head, depth, next_seq, preview, updated = row
+    session, head, depth, preview, updated = row
     check_holder(db, write.session_id, write.holder, now)
     if write.messages:
         duplicate = _duplicate(db, write.messages)
@@ -143,17 +143,16 @@ def commit(db: sqlite3.Connection, write: SessionWrite, now: float) -> Committed
         _freeze(db, session, write.prompt)
     numbers = [message.seq for message in write.messages] + [event.seq for event in write.events]
     db.execute(
-        "UPDATE sessions SET head=?, depth=?, next_seq=?, preview=?, updated=? WHERE num=?",
+        "UPDATE sessions SET head=?, depth=?, preview=?, updated=? WHERE num=?",
         (
             head,
             depth,
-            next_seq + write.reserve_seq,
             preview,
             max(now, updated, (max(numbers, default=0) + 1) / 1e6),
             session,
         ),
     )
-    return Committed(message_ids=ids, head=head, seq=next_seq if write.reserve_seq else 0)
+    return Committed(message_ids=ids, head=head)
 
 
 def _duplicate(db: sqlite3.Connection, messages: tuple[Message, ...]) -> int:

@@ -1,4 +1,3 @@
-# ruff: noqa: T201 (a benchmark prints)
 """What judging a command costs, against splitting it into words.
 
 python plugins/tools/approvals/benchmarks/bench_approvals.py
