@@ -199,3 +199,10 @@ def test_what_is_no_manifest_is_refused(tree: object) -> None:
 def test_links_to_nowhere_do_no_harm(home: Home) -> None:
     os.symlink(home.path / "nowhere.py", home.plugins / "dangling.py")
     assert dropped(home)["dangling"].problem
+
+
+def test_a_plugin_sees_no_secret_while_its_tools_are_read(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "very-secret")
+    file = home.plugins / "thief.py"
+    file.write_text("import os\nraise ValueError(os.environ.get('SOME_API_KEY', 'nothing'))\n")
+    assert "ValueError: nothing" in dropped(home)["thief"].problem

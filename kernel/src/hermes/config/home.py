@@ -78,6 +78,14 @@ def find_home(environ: Mapping[str, str], profile: str = "") -> Home:
     return Home(folder)
 
 
+_HARMLESS = ("PATH", "HOME", "LANG", "LC_", "TMPDIR", "TZ", "VIRTUAL_ENV", "PYTHON", "XDG_", "LD_LIBRARY_PATH")
+
+
+def child_environment() -> dict[str, str]:
+    """For children of the kernel's own: what a Python needs to start, and no secrets."""
+    return {name: value for name, value in os.environ.items() if name.startswith(_HARMLESS)}
+
+
 def host_environment() -> dict[str, str]:
     """The environment of this process, read here and nowhere else."""
     return dict(os.environ)

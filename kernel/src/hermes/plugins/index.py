@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from hermes.config.home import Home
+from hermes.config.home import Home, child_environment
 from hermes.config.load import merge, project_file, read_yaml
 from hermes.contracts.errors import HermesError, PluginError
 from hermes.contracts.tool import ToolEntry
@@ -284,7 +284,13 @@ def _capture(plugin: str, module: str, location: str) -> Captured:
     """
     command = [sys.executable, "-m", "hermes.tools.capture", plugin, module, location]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=CAPTURE_SECONDS, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            timeout=CAPTURE_SECONDS,
+            stdin=subprocess.DEVNULL,
+            env=child_environment(),
+        )
     except subprocess.TimeoutExpired:
         raise PluginError(f"{module} was still importing after {CAPTURE_SECONDS:.0f} s.", plugin=plugin) from None
     try:
