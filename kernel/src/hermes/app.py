@@ -31,7 +31,7 @@ from hermes.contracts.values import Done
 from hermes.logs.redact import Redactor
 from hermes.logs.setup import set_up_logs
 from hermes.models.router import Router
-from hermes.plugins.index import load_index, switched
+from hermes.plugins.index import IndexedPlugin, load_index, switched
 from hermes.plugins.manager import PluginManager
 from hermes.tools.registry import ToolRegistry
 from hermes.tools.runner import ToolRunner
@@ -76,20 +76,9 @@ class App:
         self.clock = clock or Clock()
         self.workspace = workspace or os.getcwd()
         self.index = load_index(self.home, self.workspace, ignore_config=ignore_user_config)
-        tree = merge(merge(self.index.settings, environment_layer(self.environ)), overrides or {})
-        own, rest = split_sections(tree)
-        self.settings = parse_settings(own, self.home.config_file)
-        indexed = [switched(plugin, tree.get("plugins")) for plugin in self.index.plugins]
-        manifests = [plugin.manifest for plugin in indexed]
-        self.sections = plugin_sections(
-            rest,
-            self.settings.plugins.entries,
-            [(manifest.name, manifest.config) for manifest in manifests],
-            self.home.config_file,
-        )
+        indexed = self._read_settings(overrides or {})
         self._secrets = SecretLayers.of(self.environ, self.home.env_file)
-        patterns = [pattern for manifest in manifests for pattern in manifest.secret_patterns]
-        self.redact = self._redaction(patterns)
+        self.redact = self._redaction([pattern for plugin in indexed for pattern in plugin.manifest.secret_patterns])
         self.log = set_up_logs(
             self.home.logs,
             level=self.settings.logging.level,
@@ -103,6 +92,21 @@ class App:
         self._tasks: set[asyncio.Task[None]] = set()
         self._unloaders: list[Callable[[], Any]] = []
         self._contexts: dict[str, PluginContext] = {}
+        self._assemble(indexed, plugins, notify, jitter)
+
+    def _read_settings(self, overrides: Mapping[str, Any]) -> list[IndexedPlugin]:
+        """Layers and checks the settings. Gives the plugins, switched on or off as these have it."""
+        tree = merge(merge(self.index.settings, environment_layer(self.environ)), overrides)
+        own, rest = split_sections(tree)
+        self.settings = parse_settings(own, self.home.config_file)
+        indexed = [switched(plugin, tree.get("plugins")) for plugin in self.index.plugins]
+        schemas = [(plugin.name, plugin.manifest.config) for plugin in indexed]
+        self.sections = plugin_sections(rest, self.settings.plugins.entries, schemas, self.home.config_file)
+        return indexed
+
+    def _assemble(
+        self, indexed: list[IndexedPlugin], given: Iterable[Any], notify: Notify, jitter: Callable[[], float]
+    ) -> None:
         self._host = KernelHost(
             store=lambda: self.store,
             section=lambda plugin: self.sections.get(plugin, {}),
@@ -111,10 +115,10 @@ class App:
             backend=self._backend,
         )
         self.plugins = PluginManager(indexed, make_context=self._context, notify=notify, log=self.log)
-        for plugin in plugins:
+        for plugin in given:
             self.plugins.give(plugin)
         self.registry = ToolRegistry(self.plugins, notify)
-        runner = ToolRunner(
+        self._runner = ToolRunner(
             self.registry,
             context_of=self._context,
             redact=self.redact,
@@ -122,8 +126,7 @@ class App:
             clock=self.clock,
             log=self.log,
         )
-        self._host.plugins, self._host.registry, self._host.runner = self.plugins, self.registry, runner
-        self._runner = runner
+        self._host.plugins, self._host.registry, self._host.runner = self.plugins, self.registry, self._runner
         self.router = Router(
             self.settings, self._provider_specs(), self.plugins, self.find_secret, clock=self.clock, jitter=jitter
         )
@@ -164,9 +167,8 @@ class App:
 
     async def find_secret(self, name: str, scope: Scope) -> tuple[str, str]:
         """A secret and where it was found: the environment, ``.env``, then the plugins' sources. Blank: unset."""
-        value, source = self._secrets.get(name)
-        if value:
-            return value, source
+        if (found_here := self._secrets.get(name)) is not None:
+            return found_here
         for provided in self.plugins.names("secret_source"):
             secret_source = await self.plugins.provided("secret_source", provided)
             found = await secret_source.get(SecretQuery(names=(name,), scope=scope))

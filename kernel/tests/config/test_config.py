@@ -158,4 +158,4 @@ def test_a_blank_secret_hides_the_layers_behind_it() -> None:
     layers = SecretLayers(("env", {"A_KEY": "", "B_KEY": "b"}), (".env", {"A_KEY": "hidden", "B_KEY": "x"}))
     assert layers.get("A_KEY") == ("", "")
     assert layers.get("B_KEY") == ("b", "env:B_KEY")
-    assert layers.get("C_KEY") == ("", "")
+    assert layers.get("C_KEY") is None

@@ -18,7 +18,10 @@ from hermes import (
     Overloaded,
     ProviderQuery,
     ProviderSpec,
+    Provision,
     RateLimited,
+    SecretQuery,
+    Secrets,
     Usage,
     hookimpl,
 )
@@ -190,3 +193,28 @@ def test_costs_come_from_the_provider_else_from_prices_else_are_unknown() -> Non
     assert cost_of(usage, priced) == 6.5
     assert cost_of(usage, ModelInfo(id="m")) is None
     assert cost_of(Usage(cost_usd=0.25), priced) == 0.25
+
+
+class Vault:
+    """A source of secrets behind the environment and the home's ``.env``."""
+
+    name = "vault"
+
+    @hookimpl
+    def provide(self) -> list[Provision]:
+        return [Provision("secret_source", "vault", lambda: self)]
+
+    async def get(self, query: SecretQuery) -> Secrets:
+        return Secrets(values={name: "from-vault" for name in query.names if name == "BETA_KEY"}, source="vault")
+
+
+def test_a_plugins_secrets_stand_behind_and_a_blank_hides_them(tmp_path: Path) -> None:
+    async def key(environ: Mapping[str, str]) -> str:
+        async with make_app(tmp_path, Providers(), Vault(), environ=environ) as app:
+            await app.plugins.start()
+            return (await app.router.target(app.scope, provider="beta", model="m")).endpoint.key
+
+    assert asyncio.run(key({})) == "from-vault"
+    assert asyncio.run(key({"BETA_KEY": "own"})) == "own"
+    with pytest.raises(ConfigError, match="No key"):
+        asyncio.run(key({"BETA_KEY": ""}))

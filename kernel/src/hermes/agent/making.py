@@ -38,18 +38,7 @@ def make_turn(
         registry=services.registry,
         hooks=hooks,
         journal=journal,
-        template=ToolCall(
-            id="",
-            name="",
-            arguments={},
-            session_id=session.id,
-            turn_id=turn_id,
-            workspace=session.workspace,
-            surface=session.surface,
-            scope=session.scope,
-            principal=options.principal,
-            origin=options.origin,
-        ),
+        template=_template(turn_id, session, options),
         offered=[tool.name for tool in prompt.tools],
         asking=options.asking,
         wait=wait,
@@ -80,4 +69,20 @@ def make_turn(
         },
         clock=services.clock,
         log=services.log,
+    )
+
+
+def _template(turn_id: str, session: SessionInfo, options: ConversationOptions) -> ToolCall:
+    """What all calls of the turn have in common."""
+    return ToolCall(
+        id="",
+        name="",
+        arguments={},
+        session_id=session.id,
+        turn_id=turn_id,
+        workspace=session.workspace,
+        surface=session.surface,
+        scope=session.scope,
+        principal=options.principal,
+        origin=options.origin,
     )

@@ -53,13 +53,15 @@ class SecretLayers:
         """The process's environment before the home's ``.env``."""
         return cls(("env", environ), (str(env_file), read_env_file(env_file)))
 
-    def get(self, name: str) -> tuple[str, str]:
-        """The value and where it was found, e.g. ``env:OPENAI_API_KEY``; blank when unset."""
+    def get(self, name: str) -> tuple[str, str] | None:
+        """The value and where it was found, e.g. ``env:SOME_KEY``; both blank where a blank value hides the rest;
+        None if no layer has it.
+        """
         for source, values in self._layers:
             if name in values:
                 value = values[name].strip()
                 return value, f"{source}:{name}" if value else ""
-        return "", ""
+        return None
 
     def values(self) -> list[str]:
         """Everything that a name marks as a secret, for redaction."""
