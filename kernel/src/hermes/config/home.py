@@ -78,7 +78,19 @@ def find_home(environ: Mapping[str, str], profile: str = "") -> Home:
     return Home(folder)
 
 
-_HARMLESS = ("PATH", "HOME", "LANG", "LC_", "TMPDIR", "TZ", "VIRTUAL_ENV", "PYTHON", "XDG_", "LD_LIBRARY_PATH")
+_HARMLESS = (
+    "PATH",
+    "HOME",
+    "HERMES_HOME",
+    "LANG",
+    "LC_",
+    "TMPDIR",
+    "TZ",
+    "VIRTUAL_ENV",
+    "PYTHON",
+    "XDG_",
+    "LD_LIBRARY_PATH",
+)
 
 
 def child_environment() -> dict[str, str]:
