@@ -384,3 +384,16 @@ def test_a_text_finds_itself(texts: list[str]) -> None:
         await store.close(Done())
 
     asyncio.run(run())
+
+
+def test_the_index_is_private_in_a_home_that_is_not(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+
+    async def act() -> None:
+        store = open_store(tmp_path)
+        await fill(store, "s", "words")
+        assert await sessions(store, "words") == {"s"}
+        await store.close(Done())
+
+    asyncio.run(act())
+    assert (tmp_path / "index.db").stat().st_mode & 0o077 == 0

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from hermes import App
+
     from .command import Hermes
     from .model_server import ModelServer
+    from .scripted import ScriptedModel, SetClock
 
 pytest.register_assert_rewrite("hermes_testkit.provider_suite", "hermes_testkit.http_provider_suite")
 
@@ -37,3 +41,33 @@ def hermes_with_model(hermes: Hermes, model_server: ModelServer) -> Hermes:
     """The command line, with ``model_server`` as its only provider."""
     hermes.use(model_server.url)
     return hermes
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder for a home; made by whoever uses it first."""
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    """A clock that stands still until it is told otherwise."""
+    from .scripted import SetClock
+
+    return SetClock()
+
+
+@pytest.fixture
+def scripted_model() -> ScriptedModel:
+    """A model in this process; put what it is to say into its ``queue``."""
+    from .scripted import ScriptedModel
+
+    return ScriptedModel()
+
+
+@pytest.fixture
+def fresh_app(home: Path, scripted_model: ScriptedModel) -> Callable[..., App]:
+    """Makes an `App` on ``home`` with ``scripted_model`` and the plugins it is given; arguments as of `make_app`."""
+    from .scripted import make_app
+
+    return partial(make_app, home, model=scripted_model)

@@ -8,6 +8,8 @@ attached to one connection: a transaction would lock both.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -95,6 +97,10 @@ class Index:
             return True
 
     def _connect(self) -> None:
+        if self.path is not None:
+            # Only one that is new: closing a descriptor of a file in use would end SQLite's locks on it.
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         db = sqlite3.connect(
             self.path or ":memory:", timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
