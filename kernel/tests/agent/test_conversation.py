@@ -569,3 +569,23 @@ def test_a_message_that_waits_does_not_void_an_answered_approval(tmp_path: Path)
             assert tools.ran == ["change x"]
 
     run(work)
+
+
+def test_an_id_that_the_model_uses_again_is_asked_for_again(tmp_path: Path) -> None:
+    def again(what: str) -> ToolCallPart:
+        return ToolCallPart(id="call_0", name="change", arguments=f'{{"what": "{what}"}}')
+
+    async def work() -> None:
+        model = ScriptedModel([say("", again("one")), say("", again("two")), say("so")])
+        async with make_app(tmp_path, tools := Tools(), model=model) as app:
+            conversation = await app.conversation(asking="later")
+            (first,) = of(await collect(conversation.send("go")), TurnSuspended)
+            assert await conversation.answer(first.requests[0].id, "once")
+            (second,) = of(await collect(app.events(conversation.id, after=first.seq, follow=True)), TurnSuspended)
+            assert tools.ran == ["change one"], "the answer was for one call"
+            assert await conversation.answer(second.requests[0].id, "deny")
+            await collect(app.events(conversation.id, after=second.seq, follow=True))
+            assert tools.ran == ["change one"]
+            assert results(model) == ["changed one", "Not run: the user declined."]
+
+    run(work)

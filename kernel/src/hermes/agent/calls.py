@@ -67,6 +67,7 @@ class ToolPhase:
         self._clock = clock
         self._answers = dict(answers or {})
         self._results = dict(results or {})
+        self._message_id = 0
         self.count = 0
         self.denial = ""
         self.ended_denied = False
@@ -79,6 +80,7 @@ class ToolPhase:
     async def run(self, answer: Message, history: list[Message], interruptible: Interruptible) -> list[InputRequest]:
         """Runs what may run and appends the results, in call order. What it gives back has to be answered first."""
         parts = [part for part in answer.parts if isinstance(part, ToolCallPart)]
+        self._message_id = answer.id
         self.count += len(parts)
         self.ended_denied = False
         prepared, requests = [], []
@@ -101,7 +103,7 @@ class ToolPhase:
 
     async def _ready(self, part: ToolCallPart) -> PreparedCall | InputRequest:
         """The call, fit to run or with its outcome; or what has to be answered before."""
-        if (stored := self._results.get(part.id)) is not None:
+        if (stored := self._results.pop(part.id, None)) is not None:
             done = PreparedCall(part, msgspec.structs.replace(self._template, id=part.id, name=part.name))
             done.outcome = ToolOutcome(content=stored.content, is_error=stored.is_error)
             return done
@@ -120,7 +122,7 @@ class ToolPhase:
     async def _asked(self, prepared: PreparedCall, verdict: Verdict) -> InputRequest | None:
         """None when it is settled, one way or the other."""
         request = InputRequest(
-            id=f"{self._template.turn_id}-{prepared.call.id}",
+            id=self._request_id(prepared),
             kind="approval",
             prompt=f"Allow {prepared.call.name}?",
             choices=CHOICES if verdict.key else ("once", "deny"),
@@ -157,9 +159,13 @@ class ToolPhase:
         if self._asking == "never":
             self.denial, self.ended_denied = text, True
 
+    def _request_id(self, prepared: PreparedCall) -> str:
+        """Of this answer's call, also where the model uses an id again."""
+        return f"{self._template.turn_id}-{self._message_id}-{prepared.call.id}"
+
     def _client_request(self, prepared: PreparedCall) -> PreparedCall | InputRequest:
         request = InputRequest(
-            id=f"{self._template.turn_id}-{prepared.call.id}-run",
+            id=f"{self._request_id(prepared)}-run",
             kind="client_tool",
             prompt=f"Run {prepared.call.name}",
             call_id=prepared.call.id,

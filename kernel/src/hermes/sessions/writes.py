@@ -237,8 +237,10 @@ def _keep_calls(db: sqlite3.Connection, session: int, calls: tuple[CallRecord, .
         db.execute(
             "INSERT INTO calls (session, turn, id, name, state, effects, message, result) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (session, turn, id) DO UPDATE SET name=excluded.name, "
-            "state=excluded.state, effects=excluded.effects, result=ifnull(excluded.result, result), "
-            "message=CASE excluded.message WHEN 0 THEN message ELSE excluded.message END",
+            "state=excluded.state, effects=excluded.effects, "
+            # Another answer of the turn may use the id again: then nothing of the earlier call is its result.
+            "result=CASE WHEN excluded.message IN (0, message) THEN ifnull(excluded.result, result) "
+            "ELSE excluded.result END, message=CASE excluded.message WHEN 0 THEN message ELSE excluded.message END",
             (
                 session,
                 call.turn_id,
