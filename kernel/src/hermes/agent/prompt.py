@@ -39,11 +39,7 @@ def freeze(
     blocks = [block for block in blocks if block.text.strip()]
     if system is None:
         blocks.sort(key=_rank)
-    specs = [
-        ToolSpec(name=tool.name, description=tool.description, parameters=tool.parameters)
-        for tool in tools
-        if tool.options.core
-    ]
+    specs = [ToolSpec(name=tool.name, description=tool.description, parameters=tool.parameters) for tool in tools]
     return FrozenPrompt(system=tuple(blocks), tools=tuple(specs))
 
 

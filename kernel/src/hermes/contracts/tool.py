@@ -31,7 +31,9 @@ class ToolOptions(Value, kw_only=True):
     paths: tuple[str, ...] = ()
     """Names of the arguments that are paths; two calls on overlapping ones do not run at once."""
     core: bool = True
-    """Sent to the model with every request; others are found through the search tool."""
+    """Sent to the model with every request. Others are to be found through a search tool, and are sent as well
+    until there is one.
+    """
     timeout: float | None = None
     """Seconds; None: the tool bounds itself."""
     max_chars: int = 50_000
