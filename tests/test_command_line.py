@@ -316,3 +316,10 @@ def test_version_and_help(hermes: Hermes) -> None:
     assert hermes("--version").out == hermes("-V").out == "hermes 1.0.0\n"
     text = hermes("--help").out
     assert all(word in text for word in ("--oneshot", "--yolo", "--resume", "sessions", "doctor", "Exit codes", "130"))
+
+
+def test_prompt_that_is_no_utf8_is_taken(hermes_with_model: Hermes, model_server: ModelServer) -> None:
+    model_server.script("Fine.")
+    done = hermes_with_model("-z", b"caf\xe9".decode("utf-8", "surrogateescape"))
+    assert (done.code, done.out) == (0, "Fine.\n"), done.err
+    assert model_server.requests[0].json["messages"][-1]["content"] == "caf?"

@@ -132,6 +132,11 @@ class Results:
         return "the key is sk-abcdefghijklmnopqrstuvwxyz0123456789"
 
     @tool(risk="read", effects="none")
+    async def half(self) -> str:
+        """Gives half a character."""
+        return "a\ud83d b"
+
+    @tool(risk="read", effects="none")
     def exits(self) -> str:
         """Ends the program, or tries to."""
         raise SystemExit(3)
@@ -193,3 +198,7 @@ def test_a_dropped_in_tool_is_found_and_runs(tmp_path: Path) -> None:
             assert model.requests[-1].messages[-1].parts[0].content == (TextPart("4"),)  # type: ignore[union-attr]
 
     asyncio.run(work())
+
+
+def test_half_a_character_does_not_end_the_turn(tmp_path: Path) -> None:
+    assert result_of(tmp_path, "half").content == (TextPart("a? b"),)

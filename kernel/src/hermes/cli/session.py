@@ -11,7 +11,7 @@ from hermes.agent.calls import Asking
 from hermes.agent.conversation import Conversation
 from hermes.app import App
 from hermes.contracts.errors import ConfigError, SessionNotFound
-from hermes.contracts.messages import ImagePart, Part, SystemBlock, TextPart
+from hermes.contracts.messages import ImagePart, Part, SystemBlock, TextPart, sendable
 
 from .options import ChatRequest
 from .output import complain
@@ -73,7 +73,7 @@ async def make_conversation(app: App, request: ChatRequest, asking: Asking) -> C
 
 
 def message_parts(prompt: str, images: tuple[str, ...]) -> list[Part]:
-    parts: list[Part] = [TextPart(prompt)]
+    parts: list[Part] = [TextPart(sendable(prompt))]
     for name in images:
         media_type = mimetypes.guess_type(name)[0] or ""
         if media_type not in IMAGE_TYPES:

@@ -92,6 +92,15 @@ def text_of(parts: tuple[Part, ...]) -> str:
     return "".join(part.text for part in parts if isinstance(part, TextPart))
 
 
+def sendable(text: str) -> str:
+    """The text without halves of characters, such as file names that are no UTF-8 have; each becomes ``?``."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
+
+
 class SystemBlock(Value, kw_only=True):
     """One named entry of the system text, e.g. ``persona`` or ``memory``. Never joined with another by us."""
 

@@ -14,7 +14,7 @@ import msgspec
 
 from hermes.contracts.errors import HermesError, ToolError
 from hermes.contracts.host import Clock, PluginContext
-from hermes.contracts.messages import ImagePart, TextPart, ToolCallPart
+from hermes.contracts.messages import ImagePart, TextPart, ToolCallPart, sendable
 from hermes.contracts.tool import ToolCall, ToolEntry, ToolOutcome
 from hermes.plugins.hooks import Hooks
 from hermes.plugins.threads import on_daemon_thread
@@ -134,7 +134,7 @@ class ToolRunner:
     def _fit(self, call: ToolCall, content: tuple[TextPart | ImagePart, ...]) -> tuple[TextPart | ImagePart, ...]:
         """Without secrets, and no longer than the tool declares; the whole of what is cut is kept in a file."""
         return tuple(
-            TextPart(self._cut(call, self._redact(part.text))) if isinstance(part, TextPart) else part
+            TextPart(self._cut(call, self._redact(sendable(part.text)))) if isinstance(part, TextPart) else part
             for part in content
         )
 

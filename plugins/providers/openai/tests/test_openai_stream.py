@@ -399,3 +399,11 @@ def test_a_whole_body_that_is_no_answer(body: bytes) -> None:
 def test_an_error_in_a_whole_body() -> None:
     with pytest.raises(Overloaded, match="Busy"):
         list(Decoder(request()).whole(b'{"error": {"message": "Busy"}}'))
+
+
+def test_half_a_character_does_not_break_the_answer() -> None:
+    """Some servers cut a character's two halves apart."""
+    events = decode(sse(delta(content="a \ud83d"), delta(content="\ude00 b"), delta(finish="stop")))
+    text = "".join(event.text for event in events if isinstance(event, TextDelta))
+    assert text == "a \ufffd\ufffd b"
+    text.encode()

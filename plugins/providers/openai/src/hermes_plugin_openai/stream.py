@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -83,7 +84,7 @@ class Decoder:
 
     def _chunk(self, data: bytes) -> Iterator[ModelEvent]:
         try:
-            chunk: WireChunk = chunk_decoder.decode(data)
+            chunk = _parsed(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             excerpt = without_key(data[:EXCERPT].decode("utf-8", "replace"), self._request.endpoint)
             raise self._broken(f"what came is no piece of an answer ({error}): {excerpt}") from None
@@ -210,6 +211,21 @@ class Decoder:
             request_id=self._request_id,
             hint="Try again; where it happens often, something between here and the provider cuts connections.",
         )
+
+
+def _parsed(data: bytes) -> WireChunk:
+    """The chunk. Half a character, which some servers send where a piece ends inside one, becomes U+FFFD."""
+    try:
+        return chunk_decoder.decode(data)
+    except msgspec.DecodeError:
+        try:
+            text = json.dumps(json.loads(data), ensure_ascii=False)
+        except ValueError:
+            text = ""
+        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        if whole == text:
+            raise
+        return chunk_decoder.decode(whole.encode())
 
 
 def _words(value: Any) -> str:
