@@ -20,7 +20,7 @@ from hermes.config.home import Home, find_home, host_environment
 from hermes.config.load import environment_layer, merge, parse_settings, split_sections
 from hermes.config.secrets import SecretLayers
 from hermes.config.sections import plugin_sections
-from hermes.contracts.errors import SessionNotFound, StoreError
+from hermes.contracts.errors import PluginError, SessionNotFound, StoreError
 from hermes.contracts.events import AnyEvent, TurnFinished, TurnSuspended
 from hermes.contracts.host import Clock, PluginContext
 from hermes.contracts.provider import ProviderSpec
@@ -107,13 +107,6 @@ class App:
     def _assemble(
         self, indexed: list[IndexedPlugin], given: Iterable[Any], notify: Notify, jitter: Callable[[], float]
     ) -> None:
-        self._host = KernelHost(
-            store=lambda: self.store,
-            section=lambda plugin: self.sections.get(plugin, {}),
-            find_secret=self.find_secret,
-            conversation=self._conversations.get,
-            backend=self._backend,
-        )
         self.plugins = PluginManager(indexed, make_context=self._context, notify=notify, log=self.log)
         for plugin in given:
             self.plugins.give(plugin)
@@ -126,7 +119,16 @@ class App:
             clock=self.clock,
             log=self.log,
         )
-        self._host.plugins, self._host.registry, self._host.runner = self.plugins, self.registry, self._runner
+        self._host = KernelHost(
+            self.plugins,
+            self.registry,
+            self._runner,
+            store=lambda: self.store,
+            section=lambda plugin: self.sections.get(plugin, {}),
+            find_secret=self.find_secret,
+            conversation=self._conversations.get,
+            backend=self._backend,
+        )
         self.router = Router(
             self.settings, self._provider_specs(), self.plugins, self.find_secret, clock=self.clock, jitter=jitter
         )
@@ -267,10 +269,17 @@ class App:
         return await self.plugins.provided("context_engine", names[0]) if names else None
 
     def _backend(self) -> str:
-        """The terminal backend that the settings choose, or the only one."""
-        chosen = [values["backend"] for values in self.sections.values() if values.get("backend")]
-        names = self.plugins.names("terminal")
-        return str(chosen[0]) if chosen else names[0] if names else "local"
+        """The terminal backend that the setting ``terminal.backend`` chooses, or the only one.
+
+        Raises:
+            PluginError: no plugin provides one.
+        """
+        for plugin in self.index.plugins:
+            if plugin.manifest.config.section == "terminal" and (chosen := self.sections[plugin.name].get("backend")):
+                return str(chosen)
+        if names := self.plugins.names("terminal"):
+            return names[0]
+        raise PluginError("No plugin provides a terminal.", hint="Enable one: hermes plugins list")
 
     async def _write_transcript(self, session_id: str) -> None:
         """A transcript that cannot be written is reported; the session itself is in the store."""

@@ -58,12 +58,11 @@ BUS_LIMIT = 256
 class KernelHost:
     """The `Host` of the plugins in this process. ``conversation`` finds a live one by its session's id."""
 
-    plugins: PluginManager
-    registry: ToolRegistry
-    runner: ToolRunner
-
     def __init__(
         self,
+        plugins: PluginManager,
+        registry: ToolRegistry,
+        runner: ToolRunner,
         *,
         store: Callable[[], SessionStore],
         section: Callable[[str], dict[str, Any]],
@@ -71,6 +70,9 @@ class KernelHost:
         conversation: Callable[[str], Conversation | None],
         backend: Callable[[], str],
     ) -> None:
+        self._plugins = plugins
+        self._registry = registry
+        self._runner = runner
         self._store = store
         self._section = section
         self._find_secret = find_secret
@@ -111,7 +113,7 @@ class KernelHost:
         conversation = self._conversation(request.session_id)
         if conversation is None:
             raise ToolError(f"The session {request.session_id} is not live in this process.")
-        hooks = self.plugins.hooks.for_turn()
+        hooks = self._plugins.hooks.for_turn()
         part = ToolCallPart(
             id=f"{request.plugin}-{conversation.services.new_id()}",
             name=request.name,
@@ -128,14 +130,14 @@ class KernelHost:
             scope=session.scope,
             principal=session.principal,
         )
-        prepared = await self.runner.prepare(part, template, list(self.registry.entries()), hooks)
+        prepared = await self._runner.prepare(part, template, list(self._registry.entries()), hooks)
         if prepared.outcome is None:
             verdict = await judge(prepared.call, hooks)
             if verdict.decision == "deny":
                 prepared.refuse(denied_by_policy(verdict))
             elif verdict.decision == "ask":
                 prepared.refuse(denied_for_want_of_a_person(verdict))
-        return prepared.outcome or await self.runner.run(prepared, hooks)
+        return prepared.outcome or await self._runner.run(prepared, hooks)
 
     async def find_sessions(self, query: SessionQuery) -> SessionList:
         return await self._store().find(query)
@@ -184,14 +186,14 @@ class KernelHost:
             subscribers.discard(queue)
 
     async def provider_names(self, contract: ContractRef) -> NameList:
-        return NameList(names=self.plugins.names(contract.contract))
+        return NameList(names=self._plugins.names(contract.contract))
 
     async def terminal(self, query: TerminalQuery) -> TerminalInfo:
         """One terminal a session, opened when a tool first needs it."""
         async with self._opening:
             info = self._terminals.get(query.session_id)
             if info is None:
-                backend: TerminalBackend = await self.plugins.provided("terminal", self._backend())
+                backend: TerminalBackend = await self._plugins.provided("terminal", self._backend())
                 info = await backend.open(
                     OpenTerminal(session_id=query.session_id, cwd=query.workspace, scope=query.scope)
                 )
@@ -206,6 +208,6 @@ class KernelHost:
 
     async def close_terminals(self) -> None:
         for info in self._terminals.values():
-            backend: TerminalBackend = await self.plugins.provided("terminal", info.backend)
+            backend: TerminalBackend = await self._plugins.provided("terminal", info.backend)
             await backend.close(TerminalRef(terminal=info.id))
         self._terminals.clear()

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from hermes.config.load import read_yaml
-from hermes.contracts.errors import ConfigError
+from hermes.contracts.errors import ConfigError, nearest
 from hermes.plugins.index import Index, IndexedPlugin
 
 from .output import complain
@@ -86,11 +86,9 @@ def _find(ctx: click.Context, name: str) -> IndexedPlugin:
     found = {plugin.name: plugin for plugin in index_of(ctx).plugins}
     if name in found:
         return found[name]
-    import difflib
-
-    near = difflib.get_close_matches(name, found, n=1)
+    near = nearest(name, found)
     raise ConfigError(
-        f'There is no plugin "{name}".' + (f' Did you mean "{near[0]}"?' if near else ""),
+        f'There is no plugin "{name}".' + (f' Did you mean "{near}"?' if near else ""),
         hint=f"See: hermes plugins list - or install it: pip install hermes-plugin-{name}",
     )
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import click
 
 from hermes.config.home import Home, find_home, host_environment
-from hermes.contracts.errors import ConfigError
+from hermes.contracts.errors import ConfigError, nearest
 from hermes.plugins.index import Index, IndexedPlugin, load_index
 from hermes.plugins.loader import load_target
 from hermes.plugins.manifest import OptionEntry
@@ -76,10 +76,8 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in self._lazy and not name.startswith("-"):
-            import difflib
-
-            near = difflib.get_close_matches(name, self._lazy, n=1)
-            advice = f'Did you mean "{near[0]}"?' if near else "See: hermes --help"
+            near = nearest(name, self._lazy)
+            advice = f'Did you mean "{near}"?' if near else "See: hermes --help"
             raise click.UsageError(f'There is no command "{name}". {advice}', ctx)
         return super().resolve_command(ctx, args)
 

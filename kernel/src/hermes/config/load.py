@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from hermes.contracts.errors import ConfigError
+from hermes.contracts.errors import ConfigError, nearest
 
 from .schema import ENVIRONMENT, Settings
 
@@ -156,10 +156,8 @@ def _known_keys(keys: tuple[str, ...]) -> list[str]:
 
 
 def _unknown_key(keys: tuple[str, ...], known: list[str], path: Path) -> ConfigError:
-    import difflib
-
-    near = difflib.get_close_matches(keys[-1], known, n=1)
-    advice = f' Did you mean "{near[0]}"?' if near else f" Known here: {', '.join(sorted(known))}." if known else ""
+    near = nearest(keys[-1], known)
+    advice = f' Did you mean "{near}"?' if near else f" Known here: {', '.join(sorted(known))}." if known else ""
     return ConfigError(
         f'{_place(path, keys)}: there is no setting "{".".join(keys)}".{advice}', hint="See: hermes config schema"
     )

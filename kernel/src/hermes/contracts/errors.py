@@ -28,7 +28,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .values import Value
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that ``name`` was perhaps meant to be; blank if none is like it."""
+    import difflib  # only ever needed on the way to an error
+
+    return next(iter(difflib.get_close_matches(name, list(known), n=1)), "")
 
 
 class HermesError(Exception):

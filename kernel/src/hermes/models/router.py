@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from hermes.config.schema import Settings
-from hermes.contracts.errors import ConfigError, ErrorInfo, PolicyDenied, ProviderError
+from hermes.contracts.errors import ConfigError, ErrorInfo, PolicyDenied, ProviderError, nearest
 from hermes.contracts.events import Event, ModelFinished, ModelRetry
 from hermes.contracts.hookspecs import ModelAnswer, ModelCall
 from hermes.contracts.host import Clock
@@ -269,9 +269,6 @@ def _laid_over(known: ProviderSpec | None, own: ProviderSpec, name: str) -> Prov
 
 
 def _no_provider(name: str, known: list[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, known, n=1)
-    meant = f' Did you mean "{near[0]}"?' if near else f" There are: {', '.join(sorted(known))}."
-    package = near[0] if near else name
-    return f'No provider "{name}".{meant} Others come with: pip install hermes-plugin-{package}'
+    near = nearest(name, known)
+    meant = f' Did you mean "{near}"?' if near else f" There are: {', '.join(sorted(known))}."
+    return f'No provider "{name}".{meant} Others come with: pip install hermes-plugin-{near or name}'

@@ -14,7 +14,7 @@ import msgspec
 import pluggy
 
 from hermes.contracts import hookspecs
-from hermes.contracts.errors import ErrorInfo, HermesError, PluginError
+from hermes.contracts.errors import ErrorInfo, HermesError, PluginError, nearest
 from hermes.contracts.hookspecs import HOOK_OPTIONS_ATTRIBUTE, PROJECT
 from hermes.contracts.host import PluginContext
 from hermes.contracts.service import Provision
@@ -301,10 +301,8 @@ def _summary(error: BaseException) -> str:
 
 
 def _nobody(contract: str, name: str, known: Sequence[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, known, n=1)
-    advice = f' Did you mean "{near[0]}"?' if near else f" There are: {', '.join(known)}." if known else ""
+    near = nearest(name, known)
+    advice = f' Did you mean "{near}"?' if near else f" There are: {', '.join(known)}." if known else ""
     return f'No plugin provides the {contract} "{name}".{advice}'
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .failure import is_busy, is_damaged
-from .migrations import BUSY_SECONDS, begin, use_wal
+from .migrations import BUSY_SECONDS, begin, begin_unless_busy, use_wal
 from .text import searched_text, with_bigrams
 
 VERSION = 1
@@ -158,7 +158,7 @@ class Index:
 
     def advance(self) -> int:
         """Indexes the next messages. Returns how many; 0: there is none, or another connection is at it."""
-        if not self._begin():
+        if not begin_unless_busy(self.db):
             return 0
         try:
             self._apply_amendments()
@@ -181,7 +181,7 @@ class Index:
 
         Returns for how many messages; 0: there is none, or another connection is at it.
         """
-        if not self._begin():
+        if not begin_unless_busy(self.db):
             return 0
         try:
             listed, watermark = self.meta("listed"), self.meta("watermark")
@@ -196,15 +196,6 @@ class Index:
             self.db.rollback()
             raise
         return len(documents)
-
-    def _begin(self) -> bool:
-        try:
-            self.db.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if is_busy(error):
-                return False
-            raise
-        return True
 
     def documents(self, after: int, limit: int, *, newest_first: bool = False) -> list[Document]:
         """The messages above an id, as they are to be indexed."""
@@ -289,7 +280,7 @@ class Index:
         """Lists all terms anew, the commonest first, so that low ids are common terms. Not while another connection
         is writing: it is due again then.
         """
-        if not self._begin():
+        if not begin_unless_busy(self.db):
             return
         try:
             self.db.execute("DELETE FROM terms")

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from hermes.contracts.errors import StoreError
 
 from .failure import is_busy, store_error
-from .migrations import begin
+from .migrations import begin, begin_unless_busy
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -172,7 +172,7 @@ class Writer(Lane):
         small = weight <= INLINE_BYTES and self._pages < CHECKPOINT_PAGES
         if small and not self._jobs and self.lock.acquire(blocking=False):
             try:
-                if self._begin_now():
+                if begin_unless_busy(self.db):
                     return self._finish(work, weight)
             except (sqlite3.Error, UnicodeEncodeError) as error:
                 raise store_error(error, self.path) from error
@@ -184,15 +184,6 @@ class Writer(Lane):
         """Empties the WAL, where deleted text would stay for a while, as far as readers allow."""
         self._truncate = self._wal
         await self.run(lambda _: None)
-
-    def _begin_now(self) -> bool:
-        try:
-            self.db.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            if is_busy(error):
-                return False
-            raise
-        return True
 
     def _finish(self, work: Work[T], weight: int) -> T:
         try:

@@ -290,6 +290,17 @@ def begin(db: sqlite3.Connection) -> None:
     retry_while_busy(lambda: db.execute("BEGIN IMMEDIATE"))
 
 
+def begin_unless_busy(db: sqlite3.Connection) -> bool:
+    """Begins to write if nobody else does. False: somebody does."""
+    try:
+        db.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if is_busy(error):
+            return False
+        raise
+    return True
+
+
 def retry_while_busy(step: Callable[[], object]) -> None:
     deadline = time.monotonic() + BUSY_SECONDS
     pause = 0.0002

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from hermes.contracts.errors import ConfigError, PluginError
+from hermes.contracts.errors import ConfigError, PluginError, nearest
 from hermes.contracts.tool import ToolEntry
 from hermes.plugins.loader import load_target
 from hermes.plugins.manager import Plugin, PluginManager
@@ -121,10 +121,8 @@ def _imported(plugin: Plugin, entry: ToolEntry) -> Callable[..., Any]:
 
 
 def _no_toolset(wanted: str, known: list[str]) -> str:
-    import difflib
-
     names = sorted(set(known))
-    near = difflib.get_close_matches(wanted, names, n=1)
+    near = nearest(wanted, names)
     return f'There is no toolset "{wanted}". ' + (
-        f'Did you mean "{near[0]}"?' if near else f"There are: {', '.join(names)}."
+        f'Did you mean "{near}"?' if near else f"There are: {', '.join(names)}."
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from hermes.contracts.errors import HermesError, ToolError
+from hermes.contracts.errors import HermesError, ToolError, nearest
 from hermes.contracts.host import Clock, PluginContext
 from hermes.contracts.messages import ImagePart, TextPart, ToolCallPart, sendable
 from hermes.contracts.tool import ToolCall, ToolEntry, ToolOutcome
@@ -203,9 +203,7 @@ def _content(answer: Any) -> tuple[TextPart | ImagePart, ...]:
 
 
 def _no_tool(name: str, offered: Sequence[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, offered, n=1)
+    near = nearest(name, offered)
     return f'There is no tool "{name}".' + (
-        f' Did you mean "{near[0]}"?' if near else f" There are: {', '.join(offered)}."
+        f' Did you mean "{near}"?' if near else f" There are: {', '.join(offered)}."
     )
