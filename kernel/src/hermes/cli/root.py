@@ -46,12 +46,42 @@ Exit codes:
 """
 
 
+def load_command(lazy: Lazy, index: Index) -> click.Command:
+    if lazy.plugin is not None:
+        command: Any = load_target(lazy.plugin, lazy.target)
+    else:
+        module, _, attribute = lazy.target.partition(":")
+        command = getattr(importlib.import_module(module), attribute)
+    if not isinstance(command, click.Command):
+        command = command(index)
+    assert isinstance(command, click.Command)
+    return command
+
+
+class LazyCommand(click.Command):
+    """A plugin's command within somebody else's group: it is imported when it is invoked."""
+
+    def __init__(self, name: str, lazy: Lazy, index: Index) -> None:
+        super().__init__(name, short_help=lazy.help, add_help_option=False)
+        self._lazy = lazy
+        self._index = index
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        return load_command(self._lazy, self._index).make_context(info_name, args, parent, **extra)
+
+
 class LazyGroup(click.Group):
-    """Lists commands by what is known of them, and imports the one that is invoked."""
+    """Lists commands by what is known of them, and imports the one that is invoked.
+
+    A name of two words, such as ``plugins install``, is a command that joins the group of the first.
+    """
 
     def __init__(self, *args: Any, lazy: Mapping[str, Lazy], index: Index, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._lazy = lazy
+        self._lazy = {name: entry for name, entry in lazy.items() if " " not in name}
+        self._joining = {name: entry for name, entry in lazy.items() if " " in name}
         self.index = index
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -61,14 +91,12 @@ class LazyGroup(click.Group):
         lazy = self._lazy.get(cmd_name)
         if lazy is None:
             return None
-        if lazy.plugin is not None:
-            command: Any = load_target(lazy.plugin, lazy.target)
-        else:
-            module, _, attribute = lazy.target.partition(":")
-            command = getattr(importlib.import_module(module), attribute)
-        if not isinstance(command, click.Command):
-            command = command(self.index)
-        assert isinstance(command, click.Command)
+        command = load_command(lazy, self.index)
+        if isinstance(command, click.Group):
+            for name, entry in self._joining.items():
+                group, _, member = name.partition(" ")
+                if group == cmd_name and member not in command.commands:
+                    command.add_command(LazyCommand(member, entry, self.index))
         return command
 
     def resolve_command(

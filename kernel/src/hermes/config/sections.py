@@ -8,6 +8,15 @@ from typing import Any, Protocol
 
 from .load import Tree, merge, section_problem, unknown_section
 
+KERNEL_KEYS: dict[str, dict[str, Any]] = {
+    "isolation": {
+        "type": "string",
+        "enum": ["host", "isolated"],
+        "description": "host: in Hermes's own process; isolated: in a plugin host, held to its permissions.",
+    },
+}
+"""What ``plugins.entries.<name>`` may hold for any plugin; read by the kernel, not given to the plugin."""
+
 _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -45,8 +54,11 @@ def plugin_sections(
             raise unknown_section(name, tops, file)
     sections = {}
     for plugin, schema in declared:
+        entry = dict(entries.get(plugin) or {})
+        kernel_part = {key: entry.pop(key) for key in KERNEL_KEYS if key in entry}
+        _check(kernel_part, KERNEL_KEYS, ("plugins", "entries", plugin), file)
         given: Any = rest.get(schema.section) if schema.section else None
-        given = merge(entries.get(plugin) or {}, given or {}) if isinstance(given or {}, dict) else given
+        given = merge(entry, given or {}) if isinstance(given or {}, dict) else given
         path = (schema.section,) if schema.section else ("plugins", "entries", plugin)
         _check(given, schema.properties, path, file)
         sections[plugin] = merge(schema.defaults(), given)

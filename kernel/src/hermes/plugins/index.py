@@ -27,7 +27,8 @@ FORMAT = 1
 CAPTURE_SECONDS = 20.0
 GROUP = "hermes.plugins"
 
-Source = Literal["installed", "home", "project", "given"]
+Source = Literal["installed", "package", "home", "project", "given"]
+"""``installed``: beside Hermes, with pip; ``package``: by ``hermes plugins install``, into the home."""
 Stamp = tuple[str, int, int, int]
 
 
@@ -40,6 +41,9 @@ class IndexedPlugin(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     module: str = ""
     path: str = ""
     """Of its manifest or its only file."""
+    distribution: str = ""
+    first_party: bool = False
+    """It comes with Hermes."""
     tools: dict[str, ToolEntry] = {}
     enabled: bool = True
     problem: str = ""

@@ -31,6 +31,10 @@ class CommandEntry(Struct):
     target: str
 
 
+CALLS = ("llm", "call_tool", "sessions", "inject", "ask", "terminal", "provider", "load_foreign")
+"""What a plugin may ask of the kernel only if its manifest says so. All else of `PluginContext` is free."""
+
+
 class OptionEntry(Struct):
     """An option that the plugin adds to chat commands; it sets keys of the plugin's section for one run.
 
@@ -44,11 +48,16 @@ class OptionEntry(Struct):
 
 
 class Requires(Struct):
-    """What has to be there. What is missing is told, not tried."""
+    """What has to be there. What is missing is told, not tried.
+
+    ``packages``: requirements as pip takes them. Where Hermes's own environment does not meet them, the plugin gets
+    an environment of its own, and runs in a plugin host.
+    """
 
     env: list[str] = []
     programs: list[str] = []
     config: list[str] = []
+    packages: list[str] = []
 
 
 class ConfigSchema(Struct):
@@ -65,13 +74,28 @@ class ConfigSchema(Struct):
 
 
 class Permissions(Struct):
-    """What the plugin may reach when it is isolated."""
+    """What the plugin may reach when it is isolated, and what it may ask of the kernel.
+
+    ``paths``: ``workspace``, or folders and files, with ``:ro`` behind what may only be read. ``network``: host names,
+    ``*.example.org``, with ``:port`` where it is not 443 or 80; ``*``: everything, without our proxy. ``calls``: of
+    `CALLS`.
+    """
 
     paths: list[str] = []
     network: list[str] = []
     env: list[str] = []
     programs: list[str] = []
     secrets: list[str] = []
+    calls: list[str] = []
+
+    def beyond(self, agreed: Permissions) -> Permissions:
+        """What this asks for that ``agreed`` does not grant."""
+        return Permissions(
+            **{
+                name: [wanted for wanted in getattr(self, name) if wanted not in getattr(agreed, name)]
+                for name in self.__struct_fields__
+            }
+        )
 
 
 class Manifest(Struct):
@@ -80,7 +104,12 @@ class Manifest(Struct):
     version: str = ""
     description: str = ""
     provides: dict[str, Any] = {}
-    """Contract → names; ``providers``, ``tools`` and ``commands`` have shapes of their own."""
+    """Contract → names; ``providers``, ``tools`` and ``commands`` have shapes of their own.
+
+    A command may be ``group name``, such as ``plugins install``: then it joins a group that is there already.
+    """
+    contracts: dict[str, str] = {}
+    """Contracts that this plugin defines for others: name → ``module:Protocol``."""
     hooks: list[str] = []
     options: dict[str, OptionEntry] = {}
     config: ConfigSchema = ConfigSchema()
@@ -88,6 +117,7 @@ class Manifest(Struct):
     requires: Requires = Requires()
     permissions: Permissions = Permissions()
     group: str = ""
+    """Plugins of one group, with the same permissions and environment, share a plugin host."""
     required: bool = False
 
     @property
@@ -138,6 +168,13 @@ def parse_manifest(tree: Any, origin: str) -> Manifest:
         raise PluginError(
             f"{origin}: {manifest.name!r} is no name for a plugin.", hint="Use lower-case letters, digits, - and _."
         )
+    for wanted in manifest.permissions.calls:
+        if wanted not in CALLS:
+            raise PluginError(
+                f"{origin}: permissions.calls: there is no call {wanted!r}.",
+                plugin=manifest.name,
+                hint=f"There are: {', '.join(CALLS)}.",
+            )
     if manifest.api > API:
         raise PluginError(
             f'"{manifest.name}" is for a newer Hermes (plugin API {manifest.api}; this one speaks {API}).',
