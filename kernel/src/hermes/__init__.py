@@ -31,7 +31,7 @@ _MODULES = {
     "hermes.contracts.errors": """
         AuthenticationFailed BadRequest BudgetExceeded ConfigError ConnectionFailed ContentRefused ContextOverflow
         ErrorInfo HermesError LeaseLost ModelNotFound NotEntitled Overloaded PluginError PolicyDenied ProviderError
-        RateLimited SessionNotFound StoreError StreamBroken ToolError
+        RateLimited RemoteError SessionNotFound StoreError StreamBroken ToolError
     """,
     "hermes.contracts.events": """
         AnyEvent Event InputAnswered InputRequest InputRequested MessageQueued MessageReplaced MessageStored
@@ -42,7 +42,7 @@ _MODULES = {
         ApprovalDecision HookOptions ModelAnswer ModelCall SessionInfo SubagentInfo TurnAnswer TurnInfo hookimpl
     """,
     "hermes.contracts.host": """
-        AuxAnswer AuxRequest BusMessage BusTopic CallOutput Clock ConfigQuery ConfigSection Host NameList
+        AuxAnswer AuxRequest BusMessage BusTopic CallOutput Clock ConfigQuery ConfigSection ForeignPlugin Host NameList
         PluginContext PluginSecretQuery PluginState Question QuestionAnswer SessionReader TerminalQuery ToolRequest
     """,
     "hermes.contracts.memory": """

@@ -9,8 +9,9 @@ import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hermes.agent.conversation import Conversation
 from hermes.agent.follow import POLL, stored_events
@@ -31,10 +32,15 @@ from hermes.contracts.values import Done
 from hermes.logs.redact import Redactor
 from hermes.logs.setup import set_up_logs
 from hermes.models.router import Router
-from hermes.plugins.index import IndexedPlugin, load_index, switched
+from hermes.plugins.index import load_index, switched
+from hermes.plugins.indexed import IndexedPlugin, placed
 from hermes.plugins.manager import PluginManager
+from hermes.plugins.permissions import CheckedHost
 from hermes.tools.registry import ToolRegistry
 from hermes.tools.runner import ToolRunner
+
+if TYPE_CHECKING:
+    from hermes.plugins.isolated import HostPool
 
 Notify = Callable[[str], None]
 
@@ -99,7 +105,8 @@ class App:
         tree = merge(merge(self.index.settings, environment_layer(self.environ)), overrides)
         own, rest = split_sections(tree)
         self.settings = parse_settings(own, self.home.config_file)
-        indexed = [switched(plugin, tree.get("plugins")) for plugin in self.index.plugins]
+        entries = self.settings.plugins.entries
+        indexed = [placed(switched(plugin, tree.get("plugins")), entries) for plugin in self.index.plugins]
         schemas = [(plugin.name, plugin.manifest.config) for plugin in indexed]
         self.sections = plugin_sections(rest, self.settings.plugins.entries, schemas, self.home.config_file)
         return indexed
@@ -107,7 +114,14 @@ class App:
     def _assemble(
         self, indexed: list[IndexedPlugin], given: Iterable[Any], notify: Notify, jitter: Callable[[], float]
     ) -> None:
-        self.plugins = PluginManager(indexed, make_context=self._context, notify=notify, log=self.log)
+        self.plugins = PluginManager(
+            indexed,
+            make_context=self._context,
+            make_pool=self._host_pool,
+            entries=self.settings.plugins.entries,
+            notify=notify,
+            log=self.log,
+        )
         for plugin in given:
             self.plugins.give(plugin)
         self.registry = ToolRegistry(self.plugins, notify)
@@ -298,7 +312,7 @@ class App:
         context = self._contexts.get(plugin)
         if context is None:
             context = self._contexts[plugin] = PluginContext(
-                self._host,
+                self._checked_host(plugin),
                 plugin,
                 scope=self.scope,
                 data_root=self.home.plugin_data,
@@ -306,9 +320,33 @@ class App:
                 log=logging.LoggerAdapter(self.log, {"plugin": plugin}),
                 spawn=self._spawn,
                 on_unload=self._unloaders.append,
-                resolve=self.plugins.provided,
+                resolve=partial(self._resolve, plugin),
+                load_foreign=partial(self.plugins.load_foreign, by=plugin),
             )
         return context
+
+    async def _resolve(self, plugin: str, contract: str, name: str) -> Any:
+        if name not in self.plugins.plugins[plugin].indexed.manifest.names(contract):
+            self._checked_host(plugin).require("terminal" if contract == "terminal" else "provider")
+        return await self.plugins.provided(contract, name)
+
+    def _checked_host(self, plugin: str) -> CheckedHost:
+        indexed = self.plugins.plugins[plugin].indexed
+        return CheckedHost(lambda: self._host, plugin, indexed.permissions if indexed.restricted else None)
+
+    def _host_pool(self, gave_up: Callable[[Any, str], None]) -> HostPool:
+        from hermes.plugins.isolated import HostPool, Surroundings
+        from hermes.plugins.kernel_server import KernelServer
+
+        around = Surroundings(
+            scope=self.scope,
+            data_root=self.home.plugin_data,
+            clock=self.clock,
+            log=self.log,
+            memory_mb=self.settings.plugins.host_memory_mb,
+            server=lambda names: KernelServer(names, self.plugins, self._checked_host, self.log),
+        )
+        return HostPool(around, gave_up)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         async def supervised() -> None:
@@ -340,6 +378,7 @@ class App:
         for transport in self.plugins.made("transport"):
             if close := getattr(transport, "close", None):
                 await close()
+        await self.plugins.close()
         if self._store is not None:
             try:
                 await self._store.close(Done())

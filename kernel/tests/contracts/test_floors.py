@@ -21,6 +21,7 @@ FLOORS = {
     "tools": 3,
     "agent": 4,
     "app": 5,
+    "plugin_host": 5,
     "cli": 6,
 }
 

@@ -28,7 +28,7 @@ from hermes import (
     Verdict,
     hookimpl,
 )
-from hermes.plugins.index import IndexedPlugin
+from hermes.plugins.indexed import IndexedPlugin
 from hermes.plugins.manager import PluginManager
 from hermes.plugins.manifest import Manifest
 

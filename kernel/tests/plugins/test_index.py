@@ -10,7 +10,8 @@ import pytest
 
 from hermes import PluginError
 from hermes.config.home import Home
-from hermes.plugins.index import Index, IndexedPlugin, build_index, load_index
+from hermes.plugins.index import Index, build_index, load_index
+from hermes.plugins.indexed import IndexedPlugin
 from hermes.plugins.manifest import header_of, parse_manifest
 
 TOOL = '''
@@ -101,7 +102,7 @@ def test_a_broken_plugin_is_in_the_index_with_what_is_wrong(home: Home, text: st
 
 
 def test_a_plugin_that_hangs_while_it_is_imported_is_given_up(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hermes.plugins.index.CAPTURE_SECONDS", 1.0)
+    monkeypatch.setattr("hermes.plugins.capturing.SECONDS", 1.0)
     (home.plugins / "slow.py").write_text("import time; time.sleep(60)")
     assert "still importing" in dropped(home)["slow"].problem
 

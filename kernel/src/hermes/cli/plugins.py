@@ -10,7 +10,8 @@ import msgspec
 
 from hermes.config.load import read_yaml
 from hermes.contracts.errors import ConfigError, nearest
-from hermes.plugins.index import Index, IndexedPlugin
+from hermes.plugins.index import Index
+from hermes.plugins.indexed import IndexedPlugin
 
 from .output import complain
 from .settings_file import home_of_context, index_of, write_settings

@@ -11,7 +11,8 @@ import click
 
 from hermes.config.home import Home, find_home, host_environment
 from hermes.contracts.errors import ConfigError, nearest
-from hermes.plugins.index import Index, IndexedPlugin, load_index
+from hermes.plugins.index import Index, load_index
+from hermes.plugins.indexed import IndexedPlugin
 from hermes.plugins.loader import load_target
 from hermes.plugins.manifest import OptionEntry
 

@@ -37,7 +37,13 @@ class AgentSection(Section):
 class PluginsSection(Section):
     enabled: Annotated[list[str], Meta(description="Only these; empty: all that are installed.")] = []
     disabled: Annotated[list[str], Meta(description="Never these.")] = []
-    entries: Annotated[dict[str, dict[str, Any]], Meta(description="A plugin's own settings, by its name.")] = {}
+    entries: Annotated[
+        dict[str, dict[str, Any]],
+        Meta(description="A plugin's own settings, by its name; `isolation: host|isolated` says where it runs."),
+    ] = {}
+    host_memory_mb: Annotated[int, Meta(description="The most memory a plugin host may have; 0: no limit.", ge=0)] = (
+        4096
+    )
 
 
 class SecuritySection(Section):

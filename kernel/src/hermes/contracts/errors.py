@@ -9,6 +9,7 @@
     ├── StoreError             the session store cannot be read or written
     │   ├── SessionNotFound
     │   └── LeaseLost          another process took the session over: stop writing
+    ├── RemoteError            code in another process raised something that is none of these
     ├── BudgetExceeded         a limit that the user set was reached
     ├── PolicyDenied           a guard or the kernel's floor forbids it
     └── ProviderError          a model could not be reached or did not answer
@@ -76,6 +77,10 @@ class SessionNotFound(StoreError):
 
 class LeaseLost(StoreError):
     pass
+
+
+class RemoteError(HermesError):
+    """``str(error)`` begins with the name of the other side's class."""
 
 
 class BudgetExceeded(HermesError):
@@ -190,4 +195,4 @@ def error_of(info: ErrorInfo) -> HermesError:
         )
     if isinstance(kind, type) and issubclass(kind, HermesError):
         return kind(info.message, hint=info.hint)
-    return HermesError(f"{info.kind}: {info.message}", hint=info.hint)
+    return RemoteError(f"{info.kind}: {info.message}", hint=info.hint)

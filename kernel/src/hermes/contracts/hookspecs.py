@@ -35,10 +35,14 @@ HOOK_OPTIONS_ATTRIBUTE = "__hermes_hook__"
 
 
 class HookOptions(Value, kw_only=True):
-    """``deadline``: seconds; None: the hook's own. ``tools``: only calls of these, empty: of all."""
+    """``deadline``: seconds; None: the hook's own. ``tools``: only calls of these, empty: of all.
+
+    ``arguments``: those that the function takes; None: as its signature says.
+    """
 
     deadline: float | None = None
     tools: tuple[str, ...] = ()
+    arguments: tuple[str, ...] | None = None
 
 
 def hookimpl(

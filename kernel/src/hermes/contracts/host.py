@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from pathlib import Path
 from typing import Any, Protocol
 
+from .errors import PluginError
 from .messages import Message, SystemBlock, Usage
 from .scope import Scope
 from .service import Secrets
@@ -105,6 +106,18 @@ class BusMessage(Value, kw_only=True):
 class BusTopic(Value, kw_only=True):
     plugin: str
     topic: str
+
+
+class ForeignPlugin(Value, kw_only=True):
+    """A plugin of a format that the kernel does not know, described by one that does.
+
+    ``manifest``: as in a ``plugin.yaml``. ``loader``: ``module:function`` of the plugin that describes it; called with
+    ``location``, it gives an object with hooks. It is called where the plugin is to run, in a plugin host or not.
+    """
+
+    manifest: dict[str, Any]
+    loader: str
+    location: str
 
 
 class NameList(Value, kw_only=True):
@@ -221,6 +234,7 @@ class PluginContext:
         spawn: Callable[[Coroutine[Any, Any, None], str], None],
         on_unload: Callable[[Callable[[], Any]], None],
         resolve: Callable[[str, str], Coroutine[Any, Any, Any]],
+        load_foreign: Callable[[ForeignPlugin], Coroutine[Any, Any, None]] | None = None,
         call: ToolCall | None = None,
     ) -> None:
         self.plugin = plugin
@@ -235,6 +249,7 @@ class PluginContext:
         self._data_root = data_root
         self._spawn = spawn
         self._resolve = resolve
+        self._load_foreign = load_foreign
 
     def for_call(self, call: ToolCall) -> PluginContext:
         """The same context, bound to a tool call and its scope."""
@@ -296,6 +311,16 @@ class PluginContext:
     async def provider(self, contract: str, name: str) -> Any:
         """What is provided under that name; its plugin is activated if need be."""
         return await self._resolve(contract, name)
+
+    async def load_foreign(self, manifest: Mapping[str, Any], *, loader: str, location: str) -> None:
+        """Adds a plugin of a format that this one knows how to load; see `ForeignPlugin`.
+
+        Raises:
+            PluginError: the manifest is none, its name is taken, or it cannot be activated.
+        """
+        if self._load_foreign is None:
+            raise PluginError("Plugins cannot be added here.", plugin=self.plugin)
+        await self._load_foreign(ForeignPlugin(manifest=dict(manifest), loader=loader, location=location))
 
     async def terminal(self) -> tuple[TerminalBackend, TerminalInfo]:
         """The terminal of the session of ``call``: its backend, and which of the backend's terminals it is."""

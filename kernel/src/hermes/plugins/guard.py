@@ -52,6 +52,7 @@ class Implementation:
         self.plugin = plugin
         self.hook = hook
         self.function = function
+        arguments = options.arguments if options.arguments is not None else tuple(arguments)
         self.arguments = tuple(name for name in arguments if name != "ctx")
         self.context = ctx if "ctx" in arguments else None
         self.is_async = inspect.iscoroutinefunction(function)

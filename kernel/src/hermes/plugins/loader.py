@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .index import IndexedPlugin
+from .indexed import IndexedPlugin
 
 
 def load_module(name: str, file: str) -> ModuleType:
@@ -40,6 +40,13 @@ def plugin_module(plugin: IndexedPlugin) -> ModuleType | None:
             return importlib.import_module(plugin.module)
         path = Path(plugin.path)
         return load_module(plugin.module, str(path if path.suffix == ".py" else path.parent / "__init__.py"))
+
+
+def load_foreign(loader: IndexedPlugin, plugin: IndexedPlugin) -> Any:
+    """What the plugin that knows the format makes of one of that format: an object with hooks."""
+    make = load_target(loader, plugin.loader)
+    with contextlib.redirect_stdout(sys.stderr):
+        return make(plugin.path)
 
 
 def load_target(plugin: IndexedPlugin, target: str) -> Any:

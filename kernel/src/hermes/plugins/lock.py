@@ -17,7 +17,7 @@ FORMAT = 1
 Kind = Literal["package", "git", "archive", "folder"]
 
 
-class LockedPlugin(Struct):
+class LockedPlugin(Struct, kw_only=True):
     """One installed plugin. It lies in ``packages/<name>/<tree>``, which is only ever replaced as a whole."""
 
     name: str
@@ -43,7 +43,7 @@ class LockedPlugin(Struct):
     """Seconds since the epoch."""
 
 
-class PluginsLock(Struct):
+class PluginsLock(Struct, kw_only=True):
     format: int = FORMAT
     plugins: dict[str, LockedPlugin] = {}
 

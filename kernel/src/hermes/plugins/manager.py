@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 import logging
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 import pluggy
@@ -16,15 +17,18 @@ import pluggy
 from hermes.contracts import hookspecs
 from hermes.contracts.errors import ErrorInfo, HermesError, PluginError, nearest
 from hermes.contracts.hookspecs import HOOK_OPTIONS_ATTRIBUTE, PROJECT
-from hermes.contracts.host import PluginContext
+from hermes.contracts.host import ForeignPlugin, PluginContext
 from hermes.contracts.service import Provision
 from hermes.contracts.tool import OPTIONS_ATTRIBUTE, ToolOptions
 
 from .guard import Alarm, Contained, Implementation
 from .hooks import GuardDown, Hooks
-from .index import IndexedPlugin
-from .loader import plugin_module
-from .manifest import Manifest
+from .indexed import IndexedPlugin, placed
+from .loader import load_foreign, load_target, plugin_module
+from .manifest import Manifest, parse_manifest
+
+if TYPE_CHECKING:
+    from .isolated import HostPool, PluginHost, RemotePlugin
 
 State = Literal["idle", "active", "failed", "disabled"]
 
@@ -44,7 +48,10 @@ class Plugin:
         self.indexed = indexed
         self.given = given
         self.state: State = "idle" if indexed.enabled else "disabled"
+        self.activating = asyncio.Lock()
         self.problem = indexed.problem
+        self.remote: RemotePlugin | None = None
+        """Itself in its plugin host, where it has one."""
         self.provisions: dict[tuple[str, str], Provision] = {}
         self.tools: dict[str, ToolMark] = {}
         """What ``register_tools`` registered, by name."""
@@ -53,7 +60,11 @@ class Plugin:
 
 
 class PluginManager:
-    """The plugins of one `App`. ``make_context`` gives a plugin its context; ``notify`` tells the user."""
+    """The plugins of one `App`. ``make_context`` gives a plugin its context; ``notify`` tells the user.
+
+    ``make_pool`` makes the plugin hosts, when the first isolated plugin is needed; None: none can be used here.
+    ``entries``: the setting ``plugins.entries``.
+    """
 
     def __init__(
         self,
@@ -62,6 +73,8 @@ class PluginManager:
         make_context: Callable[[str], PluginContext],
         notify: Callable[[str], None],
         log: logging.Logger,
+        make_pool: Callable[[Callable[[PluginHost, str], None]], HostPool] | None = None,
+        entries: Mapping[str, Any] | None = None,
     ) -> None:
         self._pm = pluggy.PluginManager(PROJECT)
         self._pm.add_hookspecs(hookspecs)
@@ -70,6 +83,9 @@ class PluginManager:
             # Every hook may ask for its plugin's context; pluggy refuses arguments that the spec does not have.
             caller.spec.argnames = (*caller.spec.argnames, "ctx")
         self._make_context = make_context
+        self._make_pool = make_pool
+        self._entries = entries or {}
+        self._pool: HostPool | None = None
         self._notify = notify
         self._log = log
         self._told: set[tuple[str, str]] = set()
@@ -105,10 +121,15 @@ class PluginManager:
         Raises:
             PluginError: a plugin that the user requires cannot be activated.
         """
+        for plugin in self.plugins.values():
+            if plugin.state == "idle" and plugin.indexed.manifest.hooks and plugin.indexed.isolation == "isolated":
+                self._hosts().host_of(plugin.indexed, self._isolated()).begin()
         for plugin in list(self.plugins.values()):
             manifest = plugin.indexed.manifest
             if plugin.state == "disabled":
                 continue
+            if plugin.indexed.clash:
+                self._tell(manifest.name, "clash", plugin.indexed.clash)
             if plugin.state == "idle" and (manifest.hooks or plugin.given is not None):
                 with contextlib.suppress(PluginError):
                     await self.activate(manifest.name)
@@ -120,8 +141,44 @@ class PluginManager:
                         plugin=manifest.name,
                         hint=plugin.indexed.hint,
                     )
-                if manifest.is_guard and all(down.plugin != manifest.name for down in self._down):
-                    self._down.append(GuardDown(manifest.name, plugin.problem))
+                self._put_down(plugin)
+
+    def _put_down(self, plugin: Plugin) -> None:
+        """What a guard that cannot work would judge is denied from now on."""
+        name = plugin.indexed.name
+        if plugin.indexed.manifest.is_guard and all(down.plugin != name for down in self._down):
+            self._down.append(GuardDown(name, plugin.problem))
+
+    def _hosts(self) -> HostPool:
+        if self._pool is None:
+            if self._make_pool is None:
+                raise PluginError("Isolated plugins cannot be used here.")
+            self._pool = self._make_pool(self._gave_up)
+        return self._pool
+
+    def _isolated(self) -> list[IndexedPlugin]:
+        usable = [plugin.indexed for plugin in self.plugins.values() if plugin.state in ("idle", "active")]
+        return [indexed for indexed in usable if indexed.isolation == "isolated"]
+
+    def _gave_up(self, host: PluginHost, why: str) -> None:
+        """A plugin host died too often: its plugins are out of use until the user does something."""
+        for name in host.plugins:
+            plugin = self.plugins[name]
+            if plugin.remote is not None and plugin.remote.host is not host:
+                continue
+            self._withdraw(plugin)
+            plugin.state, plugin.problem = "failed", why
+            self._put_down(plugin)
+            self._tell(name, "", f'The plugin "{name}" is disabled: {why}')
+
+    def hosts(self) -> list[PluginHost]:
+        """The plugin hosts that there are, running or not."""
+        return self._pool.hosts() if self._pool is not None else []
+
+    async def close(self) -> None:
+        """Ends the plugin hosts."""
+        if self._pool is not None:
+            await self._pool.close()
 
     async def activate(self, name: str) -> Plugin:
         """Imports the plugin, registers its hooks and asks what it provides; once.
@@ -137,17 +194,9 @@ class PluginManager:
         if plugin.state == "disabled":
             raise PluginError(f'The plugin "{name}" is disabled.', plugin=name, hint=f"hermes plugins enable {name}")
         if plugin.state == "idle":
-            try:
-                self._check_requirements(plugin.indexed.manifest)
-                await self._activate(plugin)
-                plugin.state = "active"
-            except BaseException as error:
-                if isinstance(error, KeyboardInterrupt):
-                    raise
-                self._withdraw(plugin)
-                plugin.state = "failed"
-                plugin.problem = str(error) if isinstance(error, HermesError) else _summary(error)
-                self._log.error("plugin %s cannot be activated", name, exc_info=error)
+            async with plugin.activating:
+                if plugin.state == "idle":
+                    await self._try(plugin)
         if plugin.state == "failed":
             raise PluginError(
                 f'The plugin "{name}" cannot be used: {plugin.problem}',
@@ -156,6 +205,20 @@ class PluginManager:
             )
         return plugin
 
+    async def _try(self, plugin: Plugin) -> None:
+        try:
+            self._check_requirements(plugin.indexed.manifest)
+            await self._activate(plugin)
+            plugin.state = "active"
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            self._withdraw(plugin)
+            raise
+        except BaseException as error:  # noqa: BLE001 (the boundary: a plugin's import may raise anything)
+            self._withdraw(plugin)
+            plugin.state = "failed"
+            plugin.problem = str(error) if isinstance(error, HermesError) else _summary(error)
+            self._log.error("plugin %s cannot be activated", plugin.indexed.name, exc_info=error)
+
     def _check_requirements(self, manifest: Manifest) -> None:
         missing = [program for program in manifest.requires.programs if shutil.which(program) is None]
         if missing:
@@ -163,7 +226,7 @@ class PluginManager:
 
     async def _activate(self, plugin: Plugin) -> None:
         name = plugin.indexed.name
-        subject = plugin.given if plugin.given is not None else plugin_module(plugin.indexed)
+        subject = plugin.given if plugin.given is not None else await self._subject(plugin)
         context = self._make_context(name)
         if subject is None:
             return
@@ -183,12 +246,55 @@ class PluginManager:
                 plugin.tools[tool_name] = ToolMark(value, "", options)
         self._rebuild(name, context)
 
+    async def _subject(self, plugin: Plugin) -> Any:
+        """What has the plugin's hooks: its module, what another plugin made of it, or what calls its host."""
+        indexed = plugin.indexed
+        loader = (await self.activate(indexed.loaded_by)).indexed if indexed.loaded_by else None
+        if indexed.isolation == "isolated" and (indexed.module or loader is not None):
+            remote = await self._hosts().load(indexed, self._isolated(), self.contract_type, loader)
+            plugin.remote = remote
+            plugin.provisions.update({provision[:2]: provision for provision in remote.provisions})
+            return remote.hooks
+        return load_foreign(loader, indexed) if loader is not None else plugin_module(indexed)
+
+    def contract_type(self, contract: str) -> type | None:
+        """The type of a contract that a plugin in this process defines; None: there is none."""
+        for plugin in self.plugins.values():
+            target = plugin.indexed.manifest.contracts.get(contract)
+            if target and plugin.state in ("idle", "active") and plugin.indexed.isolation == "host":
+                kind: type = load_target(plugin.indexed, target)
+                return kind
+        return None
+
+    async def load_foreign(self, foreign: ForeignPlugin, by: str) -> None:
+        """Adds a plugin that ``by`` knows how to load, and activates it.
+
+        Raises:
+            PluginError: its manifest is none, its name is taken, or it cannot be activated.
+        """
+        manifest = parse_manifest(foreign.manifest, foreign.location)
+        rival = self.plugins.get(manifest.name)
+        if rival is not None:
+            raise PluginError(
+                f'two plugins are called "{manifest.name}": {rival.indexed.path} and {foreign.location}.', plugin=by
+            )
+        indexed = IndexedPlugin(
+            name=manifest.name,
+            source="foreign",
+            manifest=manifest,
+            path=foreign.location,
+            loader=foreign.loader,
+            loaded_by=by,
+        )
+        self.plugins[manifest.name] = Plugin(placed(indexed, self._entries))
+        await self.activate(manifest.name)
+
     def _rebuild(self, name: str, context: PluginContext) -> None:
         """Puts the plugin's implementations where pluggy's order has them."""
         for hook, implementations in self._table.items():
             by_plugin = {found.plugin: found for found in implementations}
             callers = list(reversed(getattr(self._pm.hook, hook).get_hookimpls()))
-            implementations[:] = [
+            self._table[hook] = [
                 by_plugin.get(found.plugin_name)
                 or Implementation(found.plugin_name, hook, found.function, found.argnames, context)
                 for found in callers
@@ -218,8 +324,8 @@ class PluginManager:
         name = plugin.indexed.name
         if self._pm.has_plugin(name):
             self._pm.unregister(name=name)
-        for implementations in self._table.values():
-            implementations[:] = [found for found in implementations if found.plugin != name]
+        for hook, implementations in self._table.items():  # a new list: a call may be going through the old one
+            self._table[hook] = [found for found in implementations if found.plugin != name]
         plugin.provisions.clear()
         plugin.tools.clear()
 

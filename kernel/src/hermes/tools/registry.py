@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from hermes.contracts.errors import ConfigError, PluginError, nearest
-from hermes.contracts.tool import ToolEntry
+from hermes.contracts.host import PluginContext
+from hermes.contracts.tool import ToolEntry, ToolOutcome
 from hermes.plugins.loader import load_target
 from hermes.plugins.manager import Plugin, PluginManager
 
 from .schema import arguments_type, entry_of
+
+if TYPE_CHECKING:
+    from hermes.plugins.isolated import RemotePlugin
 
 
 class BoundTool(NamedTuple):
@@ -37,10 +41,10 @@ class ToolRegistry:
         """All tools of the plugins that are enabled, by name, in the order of names."""
         if self._entries is None:
             found: dict[str, ToolEntry] = {}
-            for name, plugin in self._plugins.plugins.items():
+            for name, plugin in sorted(self._plugins.plugins.items(), key=_precedence):
                 if plugin.state not in ("idle", "active"):
                     continue
-                entries = {**plugin.indexed.tools}
+                entries = {**plugin.indexed.tools, **(plugin.remote.tools if plugin.remote else {})}
                 for tool_name, mark in plugin.tools.items():
                     entry = entry_of(mark.function, plugin=name)
                     options = mark.options
@@ -57,6 +61,11 @@ class ToolRegistry:
     def refresh(self) -> None:
         """To be called when plugins were activated: they may have registered tools."""
         self._entries = None
+
+    def forget(self, plugin: str) -> None:
+        """To be called when a plugin was reloaded: its functions are others now."""
+        self._entries = None
+        self._bound = {name: bound for name, bound in self._bound.items() if bound.entry.plugin != plugin}
 
     def _add(self, found: dict[str, ToolEntry], name: str, entry: ToolEntry) -> None:
         rival = found.get(name)
@@ -96,11 +105,30 @@ class ToolRegistry:
         bound = self._bound.get(entry.name)
         if bound is None:
             plugin = await self._plugins.activate(entry.plugin)
+            if plugin.remote is not None:
+                bound = self._bound[entry.name] = _remote(plugin.remote, entry)
+                return bound
             mark = plugin.tools.get(entry.name)
             function = mark.function if mark else _imported(plugin, entry)
             wants_context = "ctx" in function.__code__.co_varnames[: _parameters(function)]
             bound = self._bound[entry.name] = BoundTool(entry, function, arguments_type(function), wants_context)
         return bound
+
+
+def _precedence(named: tuple[str, Plugin]) -> bool:
+    """Of two tools of one name, an isolated plugin's is the one that gives way."""
+    return named[1].indexed.isolation == "isolated"
+
+
+def _remote(remote: RemotePlugin, entry: ToolEntry) -> BoundTool:
+    """A tool in a plugin host."""
+    from .foreign_schema import arguments_type_of
+
+    async def call(*, ctx: PluginContext, **arguments: Any) -> ToolOutcome:
+        given = {name: value for name, value in arguments.items() if value is not msgspec.UNSET}
+        return await remote.call_tool(entry, ctx, given)
+
+    return BoundTool(entry, call, arguments_type_of(entry.parameters, entry.name), True)
 
 
 def _parameters(function: Callable[..., Any]) -> int:

@@ -12,13 +12,14 @@ from typing import Any
 
 import msgspec
 
-from hermes.contracts.errors import HermesError, ToolError, nearest
+from hermes.contracts.errors import HermesError, RemoteError, ToolError, nearest
 from hermes.contracts.host import Clock, PluginContext
 from hermes.contracts.messages import ImagePart, TextPart, ToolCallPart, sendable
 from hermes.contracts.tool import ToolCall, ToolEntry, ToolOutcome
 from hermes.plugins.hooks import Hooks
 from hermes.plugins.threads import on_daemon_thread
 
+from .content import content_of
 from .registry import BoundTool, ToolRegistry
 from .schema import check_arguments
 
@@ -104,15 +105,16 @@ class ToolRunner:
         started = self._clock.monotonic()
         try:
             answer = await self._call(prepared, prepared.bound)
-            content, is_error = _content(answer), isinstance(answer, ToolOutcome) and answer.is_error
+            outcome = answer if isinstance(answer, ToolOutcome) else ToolOutcome(content=content_of(answer))
         except asyncio.CancelledError:
             raise
         except ToolError as error:
-            content, is_error = (TextPart(f"{error} {error.hint}".rstrip()),), True
+            outcome = _failed(f"{error} {error.hint}".rstrip())
         except BaseException as error:  # noqa: BLE001 (the boundary: a tool may raise anything)
             self._log.error("the tool %s failed", prepared.call.name, exc_info=error)
-            content, is_error = (TextPart(f"The tool failed: {type(error).__name__}: {error}"),), True
-        outcome = ToolOutcome(content=content, is_error=is_error, seconds=self._clock.monotonic() - started)
+            kind = "" if isinstance(error, RemoteError) else f"{type(error).__name__}: "
+            outcome = _failed(f"The tool failed: {kind}{error}")
+        outcome = msgspec.structs.replace(outcome, seconds=self._clock.monotonic() - started)
         await hooks.post_tool_call(prepared.call, outcome)
         outcome = await hooks.transform_tool_result(prepared.call, outcome)
         return msgspec.structs.replace(outcome, content=self._fit(prepared.call, outcome.content))
@@ -154,6 +156,10 @@ class ToolRunner:
         return f"{text[:head]}\n[… {len(text) - limit} characters left out; {kept} …]\n{text[-tail:]}"
 
 
+def _failed(text: str) -> ToolOutcome:
+    return ToolOutcome(content=(TextPart(text),), is_error=True)
+
+
 def _file_name(text: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in text)[:80]
 
@@ -186,20 +192,6 @@ def waves(calls: Sequence[PreparedCall], workspace: str) -> Iterator[list[Prepar
 
 def _overlap(one: str, other: str) -> bool:
     return one == other or one.startswith(other + os.sep) or other.startswith(one + os.sep)
-
-
-def _content(answer: Any) -> tuple[TextPart | ImagePart, ...]:
-    if isinstance(answer, ToolOutcome):
-        return answer.content
-    if isinstance(answer, ImagePart | TextPart):
-        return (answer,)
-    if answer is None:
-        return (TextPart("(done)"),)
-    if isinstance(answer, str):
-        return (TextPart(answer or "(no output)"),)
-    if isinstance(answer, list | tuple) and answer and all(isinstance(part, TextPart | ImagePart) for part in answer):
-        return tuple(answer)
-    return (TextPart(msgspec.json.encode(answer).decode()),)
 
 
 def _no_tool(name: str, offered: Sequence[str]) -> str:

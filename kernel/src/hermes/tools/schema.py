@@ -95,6 +95,7 @@ def check_arguments(kind: type[msgspec.Struct], arguments: Mapping[str, Any]) ->
     try:
         checked = msgspec.convert(dict(arguments), kind, strict=False)
     except msgspec.ValidationError as error:
-        fields = ", ".join(kind.__struct_fields__)
+        fields = ", ".join(kind.__struct_encode_fields__)
         raise ToolError(f"Wrong arguments: {str(error).replace(' - at `$.', ' in `')}. It takes: {fields}.") from None
-    return {name: getattr(checked, name) for name in kind.__struct_fields__}
+    names = zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)
+    return {encoded: getattr(checked, name) for name, encoded in names}

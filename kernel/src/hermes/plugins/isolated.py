@@ -1,0 +1,421 @@
+"""Plugin hosts, as the kernel sees them: started, spoken to, watched, started again."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import msgspec
+
+from hermes.contracts.errors import HermesError, PluginError
+from hermes.contracts.hookspecs import HOOK_OPTIONS_ATTRIBUTE, HookOptions, hookimpl
+from hermes.contracts.host import Clock, PluginContext
+from hermes.contracts.messages import TextPart
+from hermes.contracts.scope import Scope
+from hermes.contracts.service import Provision
+from hermes.contracts.tool import ToolEntry, ToolOutcome
+
+from .border import CONTRACTS, decode, encode, hook_arguments, hook_result, remote
+from .channel import Channel, ChannelClosed, Server
+from .egress import Egress
+from .guest import Hello, HookMark, Loaded, LoadRequest, ToolInvocation
+from .indexed import IndexedPlugin
+from .manifest import API
+from .sandbox import Sandbox
+
+START_SECONDS = 20.0
+CLOSE_SECONDS = 2.0
+DEATHS = 5
+WINDOW_SECONDS = 60.0
+BACKOFF = (0.0, 0.1, 0.4, 1.6)
+"""Seconds before each new start, by how often the host died within the window."""
+LOGGED_BYTES = 64 * 1024
+"""Of what a host's plugins print, for each start; the rest is dropped, and said so."""
+MOST_EVENTS = 512
+"""Events on their way to an observer before the next one waits."""
+
+
+class Surroundings(NamedTuple):
+    """What all hosts of an `App` have in common. ``server`` makes what answers a host's calls."""
+
+    scope: Scope
+    data_root: Path
+    clock: Clock
+    log: logging.Logger
+    memory_mb: int
+    server: Callable[[frozenset[str]], Server]
+
+
+class PluginHost:
+    """One process, for plugins of one group. ``gave_up`` is told when it has died too often."""
+
+    def __init__(
+        self,
+        plugins: Sequence[IndexedPlugin],
+        loader: IndexedPlugin | None,
+        around: Surroundings,
+        gave_up: Callable[[PluginHost, str], None],
+    ) -> None:
+        self.plugins = {plugin.name: plugin for plugin in plugins}
+        self.failed = ""
+        """Why there will be no more starts."""
+        self.starts = 0
+        self._loader = loader
+        self._around = around
+        self._gave_up = gave_up
+        self._server = around.server(frozenset(self.plugins))
+        self._loaded: dict[str, LoadRequest] = {}
+        self._channel: Channel | None = None
+        self._starting: asyncio.Task[Channel] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._gone = asyncio.Event()
+        self._deaths: collections.deque[float] = collections.deque(maxlen=DEATHS)
+        self._egress: Egress | None = None
+        self._folder = ""
+        self._closing = False
+        self._logged = 0
+        self.name = " ".join(sorted(self.plugins))
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs now; 0: none."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else 0
+
+    async def channel(self) -> Channel:
+        """An open channel; starts the process if there is none.
+
+        Raises:
+            PluginError: it cannot be started, or died too often.
+        """
+        if self._channel is not None and self._channel.alive:
+            return self._channel
+        return await asyncio.shield(self._started())
+
+    def _started(self, delay: float = 0.0) -> asyncio.Task[Channel]:
+        if self.failed:
+            raise PluginError(f"the plugin host of {self.name} is not started any more: {self.failed}")
+        if self._starting is None or self._starting.done():
+            self._starting = asyncio.create_task(self._start(delay))
+            self._starting.add_done_callback(_seen)
+        return self._starting
+
+    def begin(self) -> None:
+        """Starts the process without waiting for it."""
+        if self._channel is None and not self.failed:
+            self._started()
+
+    async def load(self, request: LoadRequest) -> Loaded:
+        """Loads a plugin, now and after every new start.
+
+        Raises:
+            PluginError: it cannot be imported, or its host cannot be started.
+        """
+        name = request.plugin.name
+        loaded = await self._load(await self.channel(), request)
+        self._loaded[name] = request
+        return loaded
+
+    async def _load(self, channel: Channel, request: LoadRequest) -> Loaded:
+        async with asyncio.timeout(START_SECONDS):
+            body = await channel.call(("load", request.plugin.name), encode(request))
+        return decode(body, Loaded)  # type: ignore[no-any-return]
+
+    async def unload(self, name: str) -> None:
+        if self._loaded.pop(name, None) and self._channel is not None and self._channel.alive:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._channel.call(("unload", name))
+
+    async def _start(self, delay: float) -> Channel:
+        if delay:
+            await self._around.clock.sleep(delay)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                channel = await self._spawn()
+                hello = decode(await channel.call(("hello",), encode(self._hello())), Hello)
+            if hello.api > API:
+                raise PluginError(f"the plugin host of {self.name} speaks plugin API {hello.api}, not {API}.")
+            for request in list(self._loaded.values()):
+                await self._reload(channel, request)
+        except (OSError, TimeoutError, ChannelClosed) as error:
+            self.kill()
+            raise PluginError(f"the plugin host of {self.name} could not be started: {error or 'it hung'}.") from error
+        self._channel = channel
+        return channel
+
+    def _hello(self) -> Hello:
+        from hermes import __version__
+
+        return Hello(api=API, version=__version__, memory_mb=self._around.memory_mb, egress=bool(self._egress))
+
+    async def _reload(self, channel: Channel, request: LoadRequest) -> None:
+        try:
+            await self._load(channel, request)
+        except (HermesError, TimeoutError) as error:
+            self._around.log.error("%s could not be loaded again: %s", request.plugin.name, error)
+
+    async def _spawn(self) -> Channel:
+        loop = asyncio.get_running_loop()
+        sandbox = await self._sandbox()
+        ours, theirs = socket.socketpair()
+        reading, writing = os.pipe()
+        try:
+            # Here, and not on a thread: a sandbox ends with the thread that started it.
+            self._process = subprocess.Popen(  # noqa: ASYNC220
+                sandbox.command("hermes.plugin_host"),
+                stdin=theirs.fileno(),
+                stdout=writing,
+                stderr=writing,
+                env=sandbox.environment(),
+                start_new_session=True,
+            )
+        except OSError:
+            ours.close()
+            os.close(reading)
+            raise
+        finally:
+            theirs.close()
+            os.close(writing)
+        self.starts += 1
+        self._logged = 0
+        os.set_blocking(reading, False)
+        loop.add_reader(reading, self._read_output, reading)
+        self._gone = asyncio.Event()
+        process, gone = self._process, self._gone
+        _, channel = await loop.create_connection(
+            lambda: Channel(self._server, lambda error: self._lost(process, gone, error), self.kill), sock=ours
+        )
+        return channel
+
+    async def _sandbox(self) -> Sandbox:
+        plugins = list(self.plugins.values())
+        granted = plugins[0].permissions
+        hosts = [host for host in granted.network if host != "*"]
+        if hosts and "*" not in granted.network and self._egress is None:
+            self._folder = tempfile.mkdtemp(prefix="hermes-")
+            self._egress = Egress(hosts, self._around.log, self.name)
+            await self._egress.start(os.path.join(self._folder, "egress.sock"))
+        data = [self._around.data_root / plugin.name for plugin in plugins]
+        for folder in data:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Sandbox(
+            granted,
+            code=[plugin.path if self._loader else plugin.place for plugin in plugins]
+            + ([self._loader.place] if self._loader else []),
+            path=[
+                entry
+                for plugin in (*plugins, *([self._loader] if self._loader else ()))
+                for entry in (plugin.root, plugin.environment)
+                if entry
+            ],
+            data=data,
+            workspace=self._around.scope.workspace,
+            egress=os.path.join(self._folder, "egress.sock") if self._egress else "",
+        )
+
+    def _read_output(self, reading: int) -> None:
+        """What plugins print, and what the interpreter says when it dies, goes to the log."""
+        try:
+            data = os.read(reading, 65536)
+        except BlockingIOError:
+            return
+        if not data:
+            asyncio.get_running_loop().remove_reader(reading)
+            os.close(reading)
+            return
+        before, self._logged = self._logged, self._logged + len(data)
+        if before < LOGGED_BYTES:
+            for line in data[: LOGGED_BYTES - before].decode(errors="replace").splitlines():
+                if line.strip():
+                    self._around.log.info("[%s] %s", self.name, line)
+            if self._logged >= LOGGED_BYTES:
+                self._around.log.warning("[%s] prints too much; the rest is dropped", self.name)
+
+    def kill(self) -> None:
+        """Ends the process, however it is doing."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+
+    def _lost(self, process: subprocess.Popen[bytes], gone: asyncio.Event, error: Exception | None) -> None:
+        """The connection is gone, and with it the process; a new one is started, unless there were too many."""
+        if process.poll() is None:
+            process.kill()
+        code = process.wait()
+        gone.set()
+        if self._closing:
+            return
+        why = f"it ended with signal {-code}" if code < 0 else f"it ended with code {code}"
+        why = f"it broke the protocol ({error})" if isinstance(error, ValueError) else why
+        self._around.log.error("the plugin host of %s is gone: %s", self.name, why)
+        now = self._around.clock.monotonic()
+        self._deaths.append(now)
+        recent = [moment for moment in self._deaths if now - moment <= WINDOW_SECONDS]
+        if len(recent) >= DEATHS:
+            self.failed = f"it died {DEATHS} times within a minute; the last time, {why}"
+            self._gave_up(self, self.failed)
+        elif self._starting is None or self._starting.done():
+            self._started(BACKOFF[min(len(recent), len(BACKOFF)) - 1])
+
+    async def close(self) -> None:
+        """Lets the plugins finish, and ends the process."""
+        self._closing = True
+        if self._starting is not None and not self._starting.done():
+            self._starting.cancel()
+            await asyncio.wait([self._starting])
+        channel, self._channel = self._channel, None
+        if channel is not None and channel.alive:
+            with contextlib.suppress(TimeoutError, HermesError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    for name in list(self._loaded):
+                        await channel.call(("unload", name))
+            channel.close()
+        self.kill()
+        if self._process is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._gone.wait()
+            self._process.wait()
+        if self._egress is not None:
+            await self._egress.close()
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    """A failed start is told to whoever asks for the channel; nobody may be asking."""
+    if not task.cancelled():
+        task.exception()
+
+
+class RemotePlugin:
+    """A plugin in a host, in the form in which the manager takes one in this process."""
+
+    def __init__(self, host: PluginHost, name: str, loaded: Loaded, contract: Callable[[str], type | None]) -> None:
+        self.host = host
+        self.name = name
+        self.hooks = SimpleNamespace(
+            **{mark.attribute: _hook(host, name, mark) for mark in loaded.hooks},
+        )
+        self.provisions = [
+            Provision(kind, provided, _maker(host, name, kind, provided, contract))
+            for kind, provided in loaded.provisions
+        ]
+        self.tools: dict[str, ToolEntry] = loaded.tools
+
+    async def call_tool(self, entry: ToolEntry, ctx: PluginContext, arguments: dict[str, Any]) -> ToolOutcome:
+        assert ctx.call is not None
+        channel = await self.host.channel()
+        body = encode(ToolInvocation(call=ctx.call, arguments=arguments))
+        try:
+            answer = await channel.call(("tool", self.name, entry.name), body)
+        except ChannelClosed:
+            text = f'The process of the plugin "{self.name}" ended while {entry.name} ran; its effect is unknown.'
+            return ToolOutcome(content=(TextPart(text),), is_error=True, effect_unknown=True)
+        return decode(answer, ToolOutcome)  # type: ignore[no-any-return]
+
+
+def _hook(host: PluginHost, plugin: str, mark: HookMark) -> Callable[..., Any]:
+    target = ("hook", plugin, mark.attribute)
+    decoder = msgspec.msgpack.Decoder(hook_result(mark.hook))
+
+    async def call(**values: Any) -> Any:
+        channel = await host.channel()
+        try:
+            return decoder.decode(await channel.call(target, encode(values)))
+        except msgspec.ValidationError as error:
+            raise PluginError(f"it answered what {mark.hook} cannot use: {error}", plugin=plugin) from None
+
+    function = _Events(host, target).tell if mark.hook == "on_event" else call
+
+    async def hook(**values: Any) -> Any:
+        return await function(**values)
+
+    hook.__name__ = mark.attribute
+    names = tuple(name for name in mark.arguments if name != "ctx")
+    if unknown := set(names) - set(hook_arguments(mark.hook).__struct_fields__):
+        raise PluginError(f"{mark.attribute} takes {', '.join(unknown)}, which {mark.hook} does not have.")
+    marked = hookimpl(tryfirst=mark.tryfirst, trylast=mark.trylast, specname=mark.hook)(hook)
+    setattr(marked, HOOK_OPTIONS_ATTRIBUTE, HookOptions(deadline=mark.deadline, tools=mark.tools, arguments=names))
+    return marked  # type: ignore[no-any-return]
+
+
+class _Events:
+    """Events on their way to an observer: sent in order, without waiting for each to be looked at."""
+
+    def __init__(self, host: PluginHost, target: tuple[str, ...]) -> None:
+        self._host = host
+        self._target = target
+        self._under_way: collections.deque[asyncio.Future[Any]] = collections.deque()
+
+    async def tell(self, **values: Any) -> None:
+        """Raises what an earlier event came to, where it failed."""
+        channel = await self._host.channel()
+        while self._under_way and (self._under_way[0].done() or len(self._under_way) >= MOST_EVENTS):
+            await self._under_way.popleft()
+        self._under_way.append(channel.begin(self._target, encode(values)))
+
+
+def _maker(
+    host: PluginHost, plugin: str, contract: str, name: str, type_of: Callable[[str], type | None]
+) -> Callable[[], Coroutine[Any, Any, Any]]:
+    async def make() -> Any:
+        channel = await host.channel()
+        kind = CONTRACTS.get(contract) or type_of(contract)
+        description = await channel.call(("make", plugin, contract, name))
+        return remote(host, ("made", plugin, contract, name), kind, description)
+
+    return make
+
+
+class HostPool:
+    """The hosts of one `App`: plugins of one group, with equal permissions and packages, share one."""
+
+    def __init__(self, around: Surroundings, gave_up: Callable[[PluginHost, str], None]) -> None:
+        self._around = around
+        self._gave_up = gave_up
+        self._hosts: dict[tuple[Any, ...], PluginHost] = {}
+
+    def hosts(self) -> list[PluginHost]:
+        return list(self._hosts.values())
+
+    def host_of(
+        self, plugin: IndexedPlugin, all_isolated: Sequence[IndexedPlugin], loader: IndexedPlugin | None = None
+    ) -> PluginHost:
+        key = self._key(plugin)
+        host = self._hosts.get(key)
+        if host is None or plugin.name not in host.plugins:
+            members = [other for other in all_isolated if self._key(other) == key]
+            host = self._hosts[key] = PluginHost(members, loader, self._around, self._gave_up)
+        return host
+
+    def _key(self, plugin: IndexedPlugin) -> tuple[Any, ...]:
+        shared = plugin.manifest.group or f"/{plugin.name}"
+        if plugin.loaded_by:
+            shared += f"/{plugin.name}"
+        return shared, encode(plugin.permissions), plugin.environment
+
+    async def load(
+        self,
+        plugin: IndexedPlugin,
+        all_isolated: Sequence[IndexedPlugin],
+        contract: Callable[[str], type | None],
+        loader: IndexedPlugin | None = None,
+    ) -> RemotePlugin:
+        """Raises PluginError: it cannot be loaded."""
+        host = self.host_of(plugin, all_isolated, loader)
+        request = LoadRequest(
+            plugin=plugin, scope=self._around.scope, data_root=str(self._around.data_root), loader=loader
+        )
+        return RemotePlugin(host, plugin.name, await host.load(request), contract)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(host.close() for host in self._hosts.values()))
