@@ -315,7 +315,7 @@ class App:
                 self._checked_host(plugin),
                 plugin,
                 scope=self.scope,
-                data_root=self.home.plugin_data,
+                data_root=str(self.home.plugin_data),
                 clock=self.clock,
                 log=logging.LoggerAdapter(self.log, {"plugin": plugin}),
                 spawn=self._spawn,

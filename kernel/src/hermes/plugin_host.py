@@ -16,7 +16,6 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -72,7 +71,7 @@ class Guest:
             Remote(caller, ("host", self.name), Host, {}, []),  # type: ignore[arg-type]
             self.name,
             scope=request.scope,
-            data_root=Path(request.data_root),
+            data_root=request.data_root,
             clock=Clock(),
             log=self._log(),
             spawn=self._spawn,
@@ -356,15 +355,14 @@ def _settle_in(hello: Hello) -> Hello:
     import resource
 
     from hermes import __version__
-    from hermes.plugins.sandbox import EGRESS_PORT, EGRESS_SOCKET
 
     if hello.memory_mb:
         limit = hello.memory_mb * 1024 * 1024
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    if hello.egress and os.path.exists(EGRESS_SOCKET):
+    if hello.egress is not None:
         from hermes.plugins.egress import relay
 
-        relay(EGRESS_SOCKET, EGRESS_PORT)
+        relay(*hello.egress)
     return Hello(api=API, version=__version__)
 
 

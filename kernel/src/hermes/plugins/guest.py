@@ -18,8 +18,8 @@ class Hello(Value, kw_only=True):
     version: str
     memory_mb: int = 0
     """The most memory the process may have; 0: no limit."""
-    egress: bool = False
-    """There is a proxy to the network."""
+    egress: tuple[str, int] | None = None
+    """The socket of the proxy to the network, if there is one, and the port that it is to have inside."""
 
 
 class LoadRequest(Value, kw_only=True):

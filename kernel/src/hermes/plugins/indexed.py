@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Any, Literal
 
 import msgspec
@@ -53,8 +53,7 @@ class IndexedPlugin(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     @property
     def place(self) -> str:
         """The folder or the only file of its code."""
-        path = Path(self.path)
-        return str(path if path.suffix == ".py" else path.parent) if self.path else ""
+        return self.path if self.path.endswith(".py") else os.path.dirname(self.path)
 
     @property
     def restricted(self) -> bool:

@@ -32,7 +32,7 @@ from .egress import Egress
 from .guest import Hello, HookMark, Loaded, LoadRequest, ToolInvocation
 from .indexed import IndexedPlugin
 from .manifest import API
-from .sandbox import Sandbox
+from .sandbox import EGRESS_PORT, EGRESS_SOCKET, Sandbox, bubblewrap
 
 START_SECONDS = 20.0
 CLOSE_SECONDS = 2.0
@@ -76,6 +76,7 @@ class PluginHost:
         self._gave_up = gave_up
         self._server = around.server(frozenset(self.plugins))
         self._loaded: dict[str, LoadRequest] = {}
+        self._early: dict[str, asyncio.Task[Loaded]] = {}
         self._channel: Channel | None = None
         self._starting: asyncio.Task[Channel] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -91,6 +92,11 @@ class PluginHost:
     def pid(self) -> int:
         """Of the process that runs now; 0: none."""
         return self._process.pid if self._process is not None and self._process.poll() is None else 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be spoken to at this moment."""
+        return self._channel is not None and self._channel.alive
 
     async def channel(self) -> Channel:
         """An open channel; starts the process if there is none.
@@ -110,10 +116,12 @@ class PluginHost:
             self._starting.add_done_callback(_seen)
         return self._starting
 
-    def begin(self) -> None:
-        """Starts the process without waiting for it."""
-        if self._channel is None and not self.failed:
-            self._started()
+    def begin(self, request: LoadRequest) -> None:
+        """Has a plugin loaded that will be asked for soon. All that are begun are loaded without waiting between."""
+        name = request.plugin.name
+        if name not in self._early and name not in self._loaded:
+            self._early[name] = asyncio.create_task(self._load(request))
+            self._early[name].add_done_callback(_seen)
 
     async def load(self, request: LoadRequest) -> Loaded:
         """Loads a plugin, now and after every new start.
@@ -122,11 +130,12 @@ class PluginHost:
             PluginError: it cannot be imported, or its host cannot be started.
         """
         name = request.plugin.name
-        loaded = await self._load(await self.channel(), request)
+        loaded = await (self._early.pop(name, None) or self._load(request))
         self._loaded[name] = request
         return loaded
 
-    async def _load(self, channel: Channel, request: LoadRequest) -> Loaded:
+    async def _load(self, request: LoadRequest, channel: Channel | None = None) -> Loaded:
+        channel = channel or await self.channel()
         async with asyncio.timeout(START_SECONDS):
             body = await channel.call(("load", request.plugin.name), encode(request))
         return decode(body, Loaded)  # type: ignore[no-any-return]
@@ -156,11 +165,12 @@ class PluginHost:
     def _hello(self) -> Hello:
         from hermes import __version__
 
-        return Hello(api=API, version=__version__, memory_mb=self._around.memory_mb, egress=bool(self._egress))
+        egress = (EGRESS_SOCKET, EGRESS_PORT) if self._egress and bubblewrap() else None
+        return Hello(api=API, version=__version__, memory_mb=self._around.memory_mb, egress=egress)
 
     async def _reload(self, channel: Channel, request: LoadRequest) -> None:
         try:
-            await self._load(channel, request)
+            await self._load(request, channel)
         except (HermesError, TimeoutError) as error:
             self._around.log.error("%s could not be loaded again: %s", request.plugin.name, error)
 
@@ -412,10 +422,16 @@ class HostPool:
     ) -> RemotePlugin:
         """Raises PluginError: it cannot be loaded."""
         host = self.host_of(plugin, all_isolated, loader)
-        request = LoadRequest(
+        return RemotePlugin(host, plugin.name, await host.load(self._request(plugin, loader)), contract)
+
+    def begin(self, plugin: IndexedPlugin, all_isolated: Sequence[IndexedPlugin]) -> None:
+        """Has a plugin loaded that will be asked for soon."""
+        self.host_of(plugin, all_isolated).begin(self._request(plugin, None))
+
+    def _request(self, plugin: IndexedPlugin, loader: IndexedPlugin | None) -> LoadRequest:
+        return LoadRequest(
             plugin=plugin, scope=self._around.scope, data_root=str(self._around.data_root), loader=loader
         )
-        return RemotePlugin(host, plugin.name, await host.load(request), contract)
 
     async def close(self) -> None:
         await asyncio.gather(*(host.close() for host in self._hosts.values()))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import os
 import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -38,8 +38,8 @@ def plugin_module(plugin: IndexedPlugin) -> ModuleType | None:
     with contextlib.redirect_stdout(sys.stderr):
         if plugin.source == "installed":
             return importlib.import_module(plugin.module)
-        path = Path(plugin.path)
-        return load_module(plugin.module, str(path if path.suffix == ".py" else path.parent / "__init__.py"))
+        place = plugin.place
+        return load_module(plugin.module, place if place.endswith(".py") else os.path.join(place, "__init__.py"))
 
 
 def load_foreign(loader: IndexedPlugin, plugin: IndexedPlugin) -> Any:

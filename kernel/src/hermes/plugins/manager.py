@@ -123,7 +123,7 @@ class PluginManager:
         """
         for plugin in self.plugins.values():
             if plugin.state == "idle" and plugin.indexed.manifest.hooks and plugin.indexed.isolation == "isolated":
-                self._hosts().host_of(plugin.indexed, self._isolated()).begin()
+                self._hosts().begin(plugin.indexed, self._isolated())
         for plugin in list(self.plugins.values()):
             manifest = plugin.indexed.manifest
             if plugin.state == "disabled":

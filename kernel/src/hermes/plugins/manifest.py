@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Any, dataclass_transform
+from typing import TYPE_CHECKING, Any, dataclass_transform
 
 import msgspec
 
 from hermes.contracts.errors import PluginError
 from hermes.contracts.provider import ProviderSpec
 from hermes.contracts.tool import ToolEntry
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 API = 1
 """The version of the contracts that this kernel speaks."""

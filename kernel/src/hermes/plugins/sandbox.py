@@ -6,8 +6,8 @@ where they say so, and the plugins' own data; an empty ``/tmp``; no network but 
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import json
 import os
 import shutil
 import subprocess
@@ -15,6 +15,8 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+import platformdirs
 
 from hermes.config.home import child_environment, host_environment
 
@@ -44,16 +46,39 @@ SYSTEM = (
 """What programs need to start, with nothing of anybody's in it."""
 DNS = ("/etc/resolv.conf", "/etc/hosts")
 
-BOOTSTRAP = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); import runpy; runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"  # noqa: E501
-"""Starts a module with a ``sys.path`` that is given, not made by ``site``: no ``.pth`` file of a plugin is run."""
+BOOTSTRAP = """
+import sys
+sys.path[:] = sys.argv.pop(1).split("\\n")
+__import__(sys.argv[1], fromlist="*").main()
+"""
+"""Calls a module's ``main`` with a ``sys.path`` that is given, not made by ``site``: no plugin's ``.pth`` file is run."""
 
 
 @functools.cache
 def bubblewrap() -> str:
-    """The program, if it is here and works; blank if not."""
+    """The program, if it is here and works; blank if not. Found out once for each time that it is installed."""
     program = shutil.which("bwrap") or ""
-    if not program:
-        return ""
+    return program if program and _works(program) else ""
+
+
+def _works(program: str) -> bool:
+    """Whether this user may use it. Asking it costs as much as starting it: the answer is kept."""
+    found = os.stat(program)
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    asked = f"{program} {found.st_mtime_ns} {os.getuid()} {boot.read_text().strip() if boot.exists() else ''}"
+    kept = platformdirs.user_cache_path("hermes", appauthor=False) / "bubblewrap"
+    with contextlib.suppress(OSError):
+        known, _, answer = kept.read_text().rpartition(" ")
+        if known == asked:
+            return answer == "works"
+    works = _try(program)
+    with contextlib.suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(f"{asked} {'works' if works else 'fails'}")
+    return works
+
+
+def _try(program: str) -> bool:
     try:
         done = subprocess.run(
             [program, "--ro-bind", "/", "/", "--unshare-all", "--die-with-parent", "true"],
@@ -63,8 +88,8 @@ def bubblewrap() -> str:
             env=child_environment(),
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return program if done.returncode == 0 else ""
+        return False
+    return done.returncode == 0
 
 
 def enforcement() -> str:
@@ -115,7 +140,7 @@ class Sandbox:
             "-B",
             "-c",
             BOOTSTRAP,
-            json.dumps(self._path),
+            "\n".join(self._path),
             module,
             *arguments,
         ]

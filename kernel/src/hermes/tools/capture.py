@@ -33,7 +33,7 @@ def capture(plugin: str, module: ModuleType) -> dict[str, Any]:
 
 
 def main() -> None:
-    plugin, name, location = sys.argv[1:]
+    plugin, name, location = sys.argv[-3:]
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
