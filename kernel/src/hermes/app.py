@@ -32,6 +32,7 @@ from hermes.contracts.values import Done
 from hermes.logs.redact import Redactor
 from hermes.logs.setup import set_up_logs
 from hermes.models.router import Router
+from hermes.plugins.claims import provider_claims, settle
 from hermes.plugins.index import load_index, switched
 from hermes.plugins.indexed import IndexedPlugin, placed
 from hermes.plugins.manager import PluginManager
@@ -98,7 +99,8 @@ class App:
         self._tasks: set[asyncio.Task[None]] = set()
         self._unloaders: list[Callable[[], Any]] = []
         self._contexts: dict[str, PluginContext] = {}
-        self._assemble(indexed, plugins, notify, jitter)
+        self.notify = notify
+        self._assemble(indexed, plugins, jitter)
 
     def _read_settings(self, overrides: Mapping[str, Any]) -> list[IndexedPlugin]:
         """Layers and checks the settings. Gives the plugins, switched on or off as these have it."""
@@ -111,20 +113,18 @@ class App:
         self.sections = plugin_sections(rest, self.settings.plugins.entries, schemas, self.home.config_file)
         return indexed
 
-    def _assemble(
-        self, indexed: list[IndexedPlugin], given: Iterable[Any], notify: Notify, jitter: Callable[[], float]
-    ) -> None:
+    def _assemble(self, indexed: list[IndexedPlugin], given: Iterable[Any], jitter: Callable[[], float]) -> None:
         self.plugins = PluginManager(
             indexed,
             make_context=self._context,
             make_pool=self._host_pool,
             entries=self.settings.plugins.entries,
-            notify=notify,
+            notify=self.notify,
             log=self.log,
         )
         for plugin in given:
             self.plugins.give(plugin)
-        self.registry = ToolRegistry(self.plugins, notify)
+        self.registry = ToolRegistry(self.plugins, self.notify)
         self._runner = ToolRunner(
             self.registry,
             context_of=self._context,
@@ -153,10 +153,11 @@ class App:
         return Redactor(patterns, self._secrets.values()).redact
 
     def _provider_specs(self) -> dict[str, ProviderSpec]:
-        specs: dict[str, ProviderSpec] = {}
-        for manifest in self.plugins.manifests():
-            specs.update(manifest.providers)
-        return specs
+        usable = [plugin.indexed for plugin in self.plugins.plugins.values() if plugin.state in ("idle", "active")]
+        owners, refused = settle("provider", provider_claims(usable), ties=False)
+        for text in refused:
+            self.notify(text)
+        return {name: claim.value for name, claim in owners.items()}
 
     async def __aenter__(self) -> App:
         return self

@@ -4,63 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from .replies import (
-    Cut,
-    Drop,
-    Element,
-    Envelope,
-    Fail,
-    KeepAlive,
-    Malformed,
-    Reply,
-    Slow,
-    Tokens,
-    completion_tokens,
-    deltas,
-    elements_of,
-    error_body,
-    usage_of,
-    whole,
-)
+from .replies import Cut, Drop, Element, Fail, Reply, Slow, elements_of, tokens_of
+from .seen import SeenRequest
+from .wire.form import Answer, Entry, Form, Piece
 
-
-@dataclass
-class SeenRequest:
-    """A request as it arrived. Names of ``headers`` are in lower case."""
-
-    number: int
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
-    arrived: float
-    """``time.monotonic()``."""
-    connection: int
-    """Equal for requests that came over one connection."""
-    ended: threading.Event = field(default_factory=threading.Event)
-    closed_early: bool = False
-    """The client closed the connection before the answer was whole; final once ``ended`` is set."""
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    def wait_ended(self, timeout: float = 10.0) -> bool:
-        """Waits until the answer is sent or the client is gone; False when neither happens in ``timeout`` seconds."""
-        return self.ended.wait(timeout)
+__all__ = ["Connection", "Script", "SeenRequest"]
 
 
 class Script(Protocol):
     """Who says what is answered."""
 
     key: str
-    models: list[str | Mapping[str, Any]]
+    models: list[Entry]
+    forms: tuple[Form, ...]
 
     def note(self, request: SeenRequest, *, model_call: bool) -> None: ...
 
@@ -143,57 +103,53 @@ class Connection:
 
     async def _answer(self, request: SeenRequest) -> None:
         script = self._script
-        path = request.path.partition("?")[0]
-        model_call = path == "/v1/chat/completions" and request.method == "POST"
-        script.note(request, model_call=model_call)
-        if script.key and request.headers.get("authorization") != f"Bearer {script.key}":
-            await self._fail(Fail(401))
-        elif path == "/v1/models" and request.method == "GET":
-            entries = [{"id": entry} if isinstance(entry, str) else entry for entry in script.models]
-            listed = [{"object": "model", "created": 1_750_000_000, "owned_by": "tests", **entry} for entry in entries]
-            await self._send_json(200, json.dumps({"object": "list", "data": listed}), request)
-        elif model_call:
-            await self._complete(request)
+        called = next((form for form in script.forms if form.takes(request)), None)
+        form = called or next((form for form in script.forms if form.lists(request)), None)
+        request.wire = form.name if form else ""
+        script.note(request, model_call=called is not None)
+        if form is None:
+            error = {"message": f"Unknown request URL: {request.method} {request.route}"}
+            await self._send_json(404, json.dumps({"error": error}), {})
+        elif denied := form.denied(request, script.key):
+            await self._fail(form, denied, request)
+        elif called is not None:
+            await self._complete(called, request)
         else:
-            await self._fail(Fail(404, {"error": {"message": f"Unknown request URL: {request.method} {path}"}}))
+            await self._send_json(200, json.dumps(form.models(script.models, request)), form.headers(request.number))
 
-    async def _complete(self, request: SeenRequest) -> None:
-        try:
-            asked = request.json
-        except ValueError:
-            await self._fail(
-                Fail(400, {"error": {"message": "The body is not JSON.", "type": "invalid_request_error"}})
-            )
+    async def _complete(self, form: Form, request: SeenRequest) -> None:
+        asked = _object(request.body)
+        refused = Fail(400, message="The body is not a JSON object.") if asked is None else form.refused(request, asked)
+        if asked is None or refused is not None:
+            await self._fail(form, refused or Fail(400), request)
             return
         elements = elements_of(self._script.next_reply(request))
         for element in elements:
             if isinstance(element, Fail):
-                await self._fail(element, request)
+                await self._fail(form, element, request)
                 return
             if isinstance(element, Drop):
                 raise _ServerHangsUp
-        said, thought = completion_tokens(elements)
-        estimated = Tokens(prompt=-(-len(request.body) // 4), completion=said, reasoning=thought)
-        envelope = Envelope(request.number, str(asked.get("model", "")), estimated)
-        if asked.get("stream"):
-            await self._stream(elements, envelope, asked, request)
-            return
+        tokens = tokens_of(elements, len(request.body))
+        answer = Answer(request.number, form.model(request, asked), tokens, asked, request.route)
+        if form.streams(request, asked):
+            await self._stream(form, elements, answer)
+        else:
+            await self._whole(form, elements, answer)
+
+    async def _whole(self, form: Form, elements: list[Element], answer: Answer) -> None:
         for element in elements:
             if isinstance(element, Slow):
                 await asyncio.sleep(element.seconds)
-        await self._send_json(200, json.dumps(whole(elements, envelope)), request)
+        cut = any(isinstance(element, Cut) for element in elements)
+        await self._send_json(200, json.dumps(form.whole(elements, answer)), form.headers(answer.number), cut=cut)
 
-    async def _stream(
-        self, elements: list[Element], envelope: Envelope, asked: dict[str, Any], request: SeenRequest
-    ) -> None:
-        self._writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-cache\r\n"
-            b"Transfer-Encoding: chunked\r\nX-Request-Id: req_%d\r\n\r\n" % request.number
-        )
+    async def _stream(self, form: Form, elements: list[Element], answer: Answer) -> None:
+        head = {"Content-Type": form.content_type, "Cache-Control": "no-cache", "Transfer-Encoding": "chunked"}
+        self._send_head(200, {**head, **form.headers(answer.number)})
         cut = next((element.after for element in elements if isinstance(element, Cut)), -1)
-        with_usage = bool((asked.get("stream_options") or {}).get("include_usage"))
         pause, sent = 0.0, 0
-        for piece in deltas(elements, envelope):
+        for piece in form.stream(elements, answer):
             if isinstance(piece, Slow):
                 pause = piece.seconds
                 continue
@@ -203,36 +159,38 @@ class Connection:
             if isinstance(piece, Cut) or sent == cut:
                 await self._writer.drain()
                 raise _ServerHangsUp
-            if isinstance(piece, KeepAlive):
-                await self._send_chunk(f": {piece.text}\n\n")
-            elif isinstance(piece, Malformed):
-                await self._send_chunk(f"data: {piece.data}\n\n")
-            elif isinstance(piece, dict):
-                await self._send_chunk(f"data: {json.dumps(piece)}\n\n", last="error" in piece)
-                sent += 1
-                if "error" in piece:
-                    return
-        if with_usage:
-            last = envelope.wrap("chat.completion.chunk", [], usage=usage_of(elements, envelope))
-            await self._send_chunk(f"data: {json.dumps(last)}\n\n")
-        await self._send_chunk("data: [DONE]\n\n", last=True)
+            await self._send_chunk(piece)
+            if piece.last:
+                return
+            sent += piece.counted
 
-    async def _send_chunk(self, text: str, *, last: bool = False) -> None:
-        """``last``: with the mark of the end in the same packet, so that a client which leaves at it is not early."""
-        data = text.encode()
-        self._writer.write(b"%x\r\n%b\r\n" % (len(data), data) + (b"0\r\n\r\n" if last else b""))
+    async def _send_chunk(self, piece: Piece) -> None:
+        """The last one with the mark of the end in the same packet: a client that leaves at it is not early."""
+        data = piece.data
+        self._writer.write(b"%x\r\n%b\r\n" % (len(data), data) + (b"0\r\n\r\n" if piece.last else b""))
         await self._writer.drain()
 
-    async def _fail(self, fail: Fail, request: SeenRequest | None = None) -> None:
-        await self._send_json(fail.status, error_body(fail), request, fail.headers)
+    async def _fail(self, form: Form, fail: Fail, request: SeenRequest) -> None:
+        text, headers = form.failure(fail, request.number)
+        await self._send_json(fail.status, text, {**form.headers(request.number), **headers, **fail.headers})
 
-    async def _send_json(
-        self, status: int, text: str, request: SeenRequest | None, headers: Mapping[str, str] | None = None
-    ) -> None:
+    async def _send_json(self, status: int, text: str, headers: Mapping[str, str], *, cut: bool = False) -> None:
+        """``cut``: hangs up after half of it."""
         data = text.encode()
-        head = {"Content-Type": "application/json", "Content-Length": str(len(data))}
-        if request is not None:
-            head["X-Request-Id"] = f"req_{request.number}"
-        lines = "".join(f"{name}: {value}\r\n" for name, value in {**head, **(headers or {})}.items())
-        self._writer.write(f"HTTP/1.1 {status} Scripted\r\n{lines}\r\n".encode("latin-1") + data)
+        self._send_head(status, {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers})
+        self._writer.write(data[: len(data) // 2] if cut else data)
         await self._writer.drain()
+        if cut:
+            raise _ServerHangsUp
+
+    def _send_head(self, status: int, headers: Mapping[str, str]) -> None:
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self._writer.write(f"HTTP/1.1 {status} Scripted\r\n{lines}\r\n".encode("latin-1"))
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,4 +1,7 @@
-"""A fake model server over real HTTP that speaks Chat Completions, scripted by a test.
+"""A fake model server over real HTTP that speaks five wires at once, scripted by a test.
+
+Chat Completions, OpenAI's Responses, Anthropic's Messages, Google's Gemini and Amazon Bedrock's Converse, each on its
+own paths and all from one script.
 
 ::
 
@@ -15,11 +18,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from .connection import Connection, SeenRequest
+from .connection import Connection
 from .replies import (
     Call,
     Chunk,
@@ -37,6 +40,13 @@ from .replies import (
     Think,
     Tokens,
 )
+from .seen import SeenRequest
+from .wire.anthropic_messages import AnthropicMessages
+from .wire.bedrock_converse import BedrockConverse
+from .wire.chat_completions import ChatCompletions
+from .wire.form import Entry, Form
+from .wire.gemini import Gemini
+from .wire.responses import Responses
 
 __all__ = [
     "Call",
@@ -60,7 +70,8 @@ __all__ = [
 
 STARTED_WITHIN = 10.0
 HEAD_LIMIT = 1 << 20
-
+FORMS: tuple[Form, ...] = (AnthropicMessages(), Gemini(), ChatCompletions(), Responses(), BedrockConverse())
+"""Asked in this order: three vendors list models on one path, and OpenAI's clients have no header of their own."""
 
 Answer: TypeAlias = Callable[[SeenRequest], "Reply | str"]
 Scripted: TypeAlias = "Reply | str | Answer"
@@ -69,15 +80,16 @@ Scripted: TypeAlias = "Reply | str | Answer"
 class ModelServer:
     """Plays ``script`` in order, then ``default``. A text is short for `Say`; a function is given the request.
 
-    ``key``: requests without this bearer token are refused with 401 (empty: none is needed).
-    ``models``: what ``/v1/models`` lists.
+    ``key``: requests with another one, in the place where each vendor wants it, are refused. Empty: any will do, and
+    OpenAI's wires, which servers of one's own speak too, need none.
+    ``models``: what is listed, in every vendor's form.
     """
 
     def __init__(
         self,
         *script: Scripted,
         default: Scripted = "OK",
-        models: Iterable[str | Mapping[str, Any]] = ("test-model",),
+        models: Iterable[Entry] = ("test-model",),
         key: str = "",
         port: int = 0,
     ) -> None:
@@ -86,6 +98,7 @@ class ModelServer:
         self.other_requests: list[SeenRequest] = []
         self.default = default
         self.models = list(models)
+        self.forms = FORMS
         self.key = key
         self._script: deque[Scripted] = deque(script)
         self._port = port
@@ -108,12 +121,12 @@ class ModelServer:
 
     @property
     def root(self) -> str:
-        """Without a path, e.g. ``http://127.0.0.1:41234``."""
+        """Without a path, e.g. ``http://127.0.0.1:41234``: the base URL for Anthropic, Gemini and Bedrock."""
         return f"http://127.0.0.1:{self._port}"
 
     @property
     def url(self) -> str:
-        """The base URL for Chat Completions."""
+        """The base URL for Chat Completions and Responses."""
         return f"{self.root}/v1"
 
     def wait_for_requests(self, count: int, timeout: float = 10.0) -> bool:

@@ -1,4 +1,4 @@
-"""What a fake model answers: elements of a reply, and their form as Chat Completions.
+"""What a fake model answers: the elements of a reply, the same on every wire.
 
 A reply is one element or a list of them, in the order in which they are sent::
 
@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
+
+Reason: TypeAlias = Literal["", "overflow", "filtered", "quota"]
+"""A prompt that is too long, one that is not allowed, or an account that is used up."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +29,24 @@ class Say:
 
 @dataclass(frozen=True)
 class Think:
-    """Reasoning, sent in the member ``field`` of a delta; ``reasoning`` and ``reasoning_content`` are in use."""
+    """Reasoning, with the opaque mark that wires other than Chat Completions send for its replay."""
 
     text: str
     field: str = "reasoning_content"
+    """Chat Completions: the member of a delta; ``reasoning`` is in use, too. Responses: ``reasoning_text`` is the
+    reasoning itself, all else a summary."""
+    signature: str = ""
+    """The mark, in base64. Empty: made of the reply's number and the block's."""
+    redacted: bool = False
+    """Only the mark is sent, no text."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A tool call; several in one reply are parallel ones. ``arguments`` as text is sent as it stands."""
+    """A tool call; several in one reply are parallel ones.
+
+    ``arguments`` as text is sent as it stands, where the wire sends text; where it sends an object, it is that object.
+    """
 
     name: str
     arguments: Mapping[str, Any] | str = field(default_factory=dict)
@@ -42,20 +54,26 @@ class Call:
     """Empty: made of the reply's number and the call's."""
     chunks: int = 3
 
+    @property
+    def arguments_text(self) -> str:
+        return self.arguments if isinstance(self.arguments, str) else json.dumps(self.arguments)
+
 
 @dataclass(frozen=True)
 class Refuse:
-    """The model declines, in the member ``refusal``."""
+    """The model declines, in the way of the wire: a part of its own, a stop reason, or a block of the prompt."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """The usage to report, in place of one estimated from the bytes."""
+    """The usage to report, in place of one estimated from the bytes. Each wire counts in its own way from these."""
 
     prompt: int
+    """All of it, also what was ``cached`` and ``cache_written``."""
     completion: int
+    """All of it, also what was ``reasoning``."""
     cached: int = 0
     cache_written: int = 0
     reasoning: int = 0
@@ -63,7 +81,10 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Finish:
-    """The finish reason, where it is not ``stop`` or ``tool_calls``."""
+    """Why the answer ends, where it is not ``stop`` or ``tool_calls``.
+
+    ``length`` and ``content_filter`` become each wire's own; any other is sent as it stands (``pause_turn``, ``SPII``).
+    """
 
     reason: str
 
@@ -77,11 +98,17 @@ class Slow:
 
 @dataclass(frozen=True)
 class Fail:
-    """An error instead of an answer. ``body`` empty: one in OpenAI's form; text is sent as it stands."""
+    """An error instead of an answer. ``body`` empty: one in the vendor's form; text is sent as it stands."""
 
     status: int
     body: Mapping[str, Any] | str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    reason: Reason = ""
+    """What the status leaves open."""
+    message: str = ""
+    """Empty: the vendor's usual one."""
+    code: str = ""
+    """The vendor's name for it: OpenAI's ``code``, Anthropic's ``type``, Google's ``status``, Amazon's exception."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +125,7 @@ class Drop:
 
 @dataclass(frozen=True)
 class Malformed:
-    """A piece that is no JSON."""
+    """A piece that is no JSON. Bedrock's has a wrong checksum, too."""
 
     data: str = '{"choices": [{"delta": {"content": "oops'
 
@@ -109,12 +136,14 @@ class ErrorChunk:
 
     message: str = "The server is overloaded."
     type: str = "server_error"
+    """``server_error`` becomes each vendor's own for a server that is overloaded; any other is the vendor's name for
+    an error. Responses: ``response.failed`` is that event, in place of ``error``."""
     code: str | int | None = None
 
 
 @dataclass(frozen=True)
 class KeepAlive:
-    """A comment line, such as routers send while a model is slow to start."""
+    """What is sent while a model is slow to start: a comment, a ping, or an event that no client knows."""
 
     text: str = "PROCESSING"
 
@@ -149,23 +178,6 @@ def elements_of(reply: Reply) -> list[Element]:
     return list(reply) if isinstance(reply, Sequence) else [reply]
 
 
-@dataclass(frozen=True)
-class Envelope:
-    """What every piece of one answer has in common. ``estimated``: the usage, unless the reply has its own."""
-
-    number: int
-    model: str
-    estimated: Tokens
-
-    @property
-    def id(self) -> str:
-        return f"chatcmpl-{self.number}"
-
-    def wrap(self, kind: str, choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-        head = {"id": self.id, "object": kind, "created": 1_750_000_000, "model": self.model}
-        return {**head, "choices": choices, **more}
-
-
 def pieces_of(text: str, chunks: int) -> list[str]:
     """``text`` in ``chunks`` pieces of about equal length; 0: by words."""
     if not text:
@@ -176,117 +188,22 @@ def pieces_of(text: str, chunks: int) -> list[str]:
     return [text[start : start + size] for start in range(0, len(text), size)]
 
 
-def usage_of(elements: Sequence[Element], envelope: Envelope) -> dict[str, Any]:
-    tokens = next((element for element in elements if isinstance(element, Tokens)), envelope.estimated)
-    return {
-        "prompt_tokens": tokens.prompt,
-        "completion_tokens": tokens.completion,
-        "total_tokens": tokens.prompt + tokens.completion,
-        "prompt_tokens_details": {"cached_tokens": tokens.cached, "cache_write_tokens": tokens.cache_written},
-        "completion_tokens_details": {"reasoning_tokens": tokens.reasoning},
-    }
-
-
-def completion_tokens(elements: Sequence[Element]) -> tuple[int, int]:
-    """An estimate of the tokens said, and of those of them that were reasoning: four characters each."""
+def tokens_of(elements: Sequence[Element], prompt_bytes: int) -> Tokens:
+    """What the reply says of its usage, or an estimate: four characters are a token."""
+    for element in elements:
+        if isinstance(element, Tokens):
+            return element
     said = sum(len(element.text) for element in elements if isinstance(element, Say | Refuse))
-    said += sum(len(_arguments(element)) for element in elements if isinstance(element, Call))
+    said += sum(len(element.arguments_text) for element in elements if isinstance(element, Call))
     thought = sum(len(element.text) for element in elements if isinstance(element, Think))
-    return -(-(said + thought) // 4), -(-thought // 4)
+    return Tokens(prompt=-(-prompt_bytes // 4), completion=-(-(said + thought) // 4), reasoning=-(-thought // 4))
 
 
-def whole(elements: Sequence[Element], envelope: Envelope) -> dict[str, Any]:
-    """The answer as one JSON body."""
-    message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
-    calls: list[dict[str, Any]] = []
-    for element in elements:
-        match element:
-            case Say():
-                message["content"] = (message["content"] or "") + element.text
-            case Think():
-                message[element.field] = message.get(element.field, "") + element.text
-            case Refuse():
-                message["refusal"] = element.text
-            case Call():
-                calls.append(_call(element, _id(element, envelope, len(calls)), _arguments(element)))
-    if calls:
-        message["tool_calls"] = calls
-    choice = {"index": 0, "message": message, "finish_reason": _reason(elements), "logprobs": None}
-    return envelope.wrap("chat.completion", [choice], usage=usage_of(elements, envelope))
-
-
-def deltas(elements: Sequence[Element], envelope: Envelope) -> Iterator[Element | dict[str, Any]]:
-    """The answer as the bodies of its pieces, and between them the elements that are none."""
-    yield _piece(envelope, {"role": "assistant", "content": ""})
-    calls = 0
-    for element in elements:
-        match element:
-            case Say():
-                for text in pieces_of(element.text, element.chunks):
-                    yield _piece(envelope, {"content": text})
-            case Think():
-                for text in pieces_of(element.text, 0):
-                    yield _piece(envelope, {element.field: text})
-            case Refuse():
-                yield _piece(envelope, {"refusal": element.text})
-            case Call():
-                head = {"index": calls, **_call(element, _id(element, envelope, calls), "")}
-                yield _piece(envelope, {"tool_calls": [head]})
-                for text in pieces_of(_arguments(element), element.chunks):
-                    part = {"index": calls, "function": {"arguments": text}}
-                    yield _piece(envelope, {"tool_calls": [part]})
-                calls += 1
-            case Chunk():
-                yield dict(element.body)
-            case ErrorChunk():
-                yield {"error": {"message": element.message, "type": element.type, "code": element.code}}
-            case Tokens() | Finish():
-                pass
-            case _:
-                yield element
-    yield _piece(envelope, {}, _reason(elements))
-
-
-def error_body(fail: Fail) -> str:
-    """OpenAI's error body for the status, unless the reply has its own."""
-    if isinstance(fail.body, str):
-        return fail.body
-    if fail.body is not None:
-        return json.dumps(fail.body)
-    kind, code, message = _ERRORS.get(fail.status, ("server_error", None, "The server had an error."))
-    return json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
-
-
-_ERRORS: dict[int, tuple[str, str | None, str]] = {
-    400: ("invalid_request_error", None, "The request is not valid."),
-    401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
-    402: ("insufficient_quota", "insufficient_quota", "The account has no credit left."),
-    403: ("invalid_request_error", "model_not_allowed", "The project may not use this model."),
-    404: ("invalid_request_error", "model_not_found", "The model does not exist."),
-    429: ("requests", "rate_limit_exceeded", "Rate limit reached for requests."),
-    503: ("server_error", "server_is_overloaded", "The server is overloaded."),
-    529: ("overloaded_error", "overloaded", "Overloaded."),
-}
-
-
-def _piece(envelope: Envelope, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
-    return envelope.wrap("chat.completion.chunk", [{"index": 0, "delta": delta, "finish_reason": finish}])
-
-
-def _call(element: Call, call_id: str, arguments: str) -> dict[str, Any]:
-    return {"id": call_id, "type": "function", "function": {"name": element.name, "arguments": arguments}}
-
-
-def _id(element: Call, envelope: Envelope, number: int) -> str:
-    return element.id or f"call_{envelope.number}_{number}"
-
-
-def _arguments(element: Call) -> str:
-    return element.arguments if isinstance(element.arguments, str) else json.dumps(element.arguments)
-
-
-def _reason(elements: Sequence[Element]) -> str:
+def finish_of(elements: Sequence[Element]) -> str:
+    """Why the answer ends: what the reply says, else ``tool_calls``, ``refusal`` or ``stop``."""
     for element in elements:
         if isinstance(element, Finish):
             return element.reason
-    return "tool_calls" if any(isinstance(element, Call) for element in elements) else "stop"
+    if any(isinstance(element, Call) for element in elements):
+        return "tool_calls"
+    return "refusal" if any(isinstance(element, Refuse) for element in elements) else "stop"

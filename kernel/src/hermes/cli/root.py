@@ -11,6 +11,7 @@ import click
 
 from hermes.config.home import Home, find_home, host_environment
 from hermes.contracts.errors import ConfigError, nearest
+from hermes.plugins.claims import Claim, settle
 from hermes.plugins.index import Index, load_index
 from hermes.plugins.indexed import IndexedPlugin
 from hermes.plugins.loader import load_target
@@ -120,11 +121,12 @@ def build(argv: list[str], out: Output) -> click.Group:
     from .options import chat_options, run_one_shot
 
     index = _index(argv)
-    lazy = dict(KERNEL_COMMANDS)
-    for plugin in index.plugins:
-        if plugin.enabled and not plugin.problem:
-            for name, entry in plugin.manifest.commands.items():
-                lazy.setdefault(name, Lazy(entry.target, entry.help, plugin))
+    owners, _ = settle(
+        "command",
+        [Claim(name, plugin, entry) for plugin in usable(index) for name, entry in plugin.manifest.commands.items()],
+    )
+    added = {name: Lazy(claim.value.target, claim.value.help, claim.plugin) for name, claim in owners.items()}
+    lazy = {**added, **KERNEL_COMMANDS}
 
     @click.pass_context
     def root(ctx: click.Context, /, **options: Any) -> Any:
@@ -158,12 +160,12 @@ def build(argv: list[str], out: Output) -> click.Group:
 
 def plugin_options(index: Index) -> dict[str, tuple[str, OptionEntry]]:
     """The options that plugins add to chat commands: option → plugin, entry."""
-    return {
-        name: (plugin.name, entry)
-        for plugin in index.plugins
-        if plugin.enabled and not plugin.problem
-        for name, entry in plugin.manifest.options.items()
-    }
+    claims = [Claim(name, plugin, entry) for plugin in usable(index) for name, entry in plugin.manifest.options.items()]
+    return {name: (claim.plugin.name, claim.value) for name, claim in settle("option", claims)[0].items()}
+
+
+def usable(index: Index) -> list[IndexedPlugin]:
+    return [plugin for plugin in index.plugins if plugin.enabled and not plugin.problem]
 
 
 def home_of(argv: list[str]) -> Home:

@@ -30,6 +30,9 @@ from .manifest import Manifest, parse_manifest
 if TYPE_CHECKING:
     from .isolated import HostPool, PluginHost, RemotePlugin
 
+ACTIVATION_HOOKS = frozenset({"provide", "register_tools"})
+"""Called when a plugin is activated, whether its manifest names them or not."""
+
 State = Literal["idle", "active", "failed", "disabled"]
 
 
@@ -129,7 +132,7 @@ class PluginManager:
             if plugin.state == "disabled":
                 continue
             if plugin.indexed.clash:
-                self._tell(manifest.name, "clash", plugin.indexed.clash)
+                self._tell(manifest.name, "name", plugin.indexed.clash)
             if plugin.state == "idle" and (manifest.hooks or plugin.given is not None):
                 with contextlib.suppress(PluginError):
                     await self.activate(manifest.name)
@@ -244,7 +247,24 @@ class PluginManager:
             if hasattr(value, OPTIONS_ATTRIBUTE):
                 tool_name, options = getattr(value, OPTIONS_ATTRIBUTE)
                 plugin.tools[tool_name] = ToolMark(value, "", options)
+        self._check_hooks(plugin)
         self._rebuild(name, context)
+
+    def _check_hooks(self, plugin: Plugin) -> None:
+        """A manifest that does not tell the truth is refused: what it hides was not agreed to, and what it promises
+        would be waited for in vain.
+        """
+        name = plugin.indexed.name
+        if plugin.given is not None or plugin.indexed.source == "foreign":
+            return
+        callers = {hook: getattr(self._pm.hook, hook).get_hookimpls() for hook in self._table}
+        found = {hook for hook, calls in callers.items() if any(call.plugin_name == name for call in calls)}
+        for problem, hooks in (
+            ("its code has hooks that its manifest does not name", found - set(plugin.indexed.manifest.hooks)),
+            ("its manifest names hooks that its code does not have", set(plugin.indexed.manifest.hooks) - found),
+        ):
+            if hooks := hooks - ACTIVATION_HOOKS:
+                raise PluginError(f"{problem}: {', '.join(sorted(hooks))}.", plugin=name)
 
     async def _subject(self, plugin: Plugin) -> Any:
         """What has the plugin's hooks: its module, what another plugin made of it, or what calls its host."""

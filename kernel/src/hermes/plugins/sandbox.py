@@ -51,7 +51,7 @@ import sys
 sys.path[:] = sys.argv.pop(1).split("\\n")
 __import__(sys.argv[1], fromlist="*").main()
 """
-"""Calls a module's ``main`` with a ``sys.path`` that is given, not made by ``site``: no plugin's ``.pth`` file is run."""
+"""Calls a module's ``main``. ``sys.path`` is given, not made by ``site``: no plugin's ``.pth`` file is run."""
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import msgspec
 from hermes.contracts.errors import ConfigError, PluginError, nearest
 from hermes.contracts.host import PluginContext
 from hermes.contracts.tool import ToolEntry, ToolOutcome
+from hermes.plugins.claims import Claim, settle
 from hermes.plugins.loader import load_target
 from hermes.plugins.manager import Plugin, PluginManager
 
@@ -40,22 +41,16 @@ class ToolRegistry:
     def entries(self) -> dict[str, ToolEntry]:
         """All tools of the plugins that are enabled, by name, in the order of names."""
         if self._entries is None:
-            found: dict[str, ToolEntry] = {}
-            for name, plugin in sorted(self._plugins.plugins.items(), key=_precedence):
-                if plugin.state not in ("idle", "active"):
-                    continue
-                entries = {**plugin.indexed.tools, **(plugin.remote.tools if plugin.remote else {})}
-                for tool_name, mark in plugin.tools.items():
-                    entry = entry_of(mark.function, plugin=name)
-                    options = mark.options
-                    if not options.toolset:
-                        options = msgspec.structs.replace(options, toolset=name)
-                    entries[tool_name] = msgspec.structs.replace(
-                        entry, name=tool_name, options=options, description=mark.description or entry.description
-                    )
-                for tool_name, entry in entries.items():
-                    self._add(found, tool_name, entry)
-            self._entries = dict(sorted(found.items()))
+            claims = [
+                Claim(tool_name, plugin.indexed, entry)
+                for plugin in self._plugins.plugins.values()
+                if plugin.state in ("idle", "active")
+                for tool_name, entry in _entries_of(plugin).items()
+            ]
+            owners, refused = settle("tool", claims)
+            for text in refused:
+                self._notify(text)
+            self._entries = {name: owners[name].value for name in sorted(owners)}
         return self._entries
 
     def refresh(self) -> None:
@@ -66,15 +61,6 @@ class ToolRegistry:
         """To be called when a plugin was reloaded: its functions are others now."""
         self._entries = None
         self._bound = {name: bound for name, bound in self._bound.items() if bound.entry.plugin != plugin}
-
-    def _add(self, found: dict[str, ToolEntry], name: str, entry: ToolEntry) -> None:
-        rival = found.get(name)
-        if rival is None:
-            found[name] = entry
-        else:
-            self._notify(
-                f'The tool "{name}" of the plugin "{entry.plugin}" is not used: "{rival.plugin}" has one of that name.'
-            )
 
     def choose(self, toolsets: Sequence[str]) -> list[ToolEntry]:
         """The tools of these toolsets (or of those names); of all, where none are named.
@@ -115,9 +101,17 @@ class ToolRegistry:
         return bound
 
 
-def _precedence(named: tuple[str, Plugin]) -> bool:
-    """Of two tools of one name, an isolated plugin's is the one that gives way."""
-    return named[1].indexed.isolation == "isolated"
+def _entries_of(plugin: Plugin) -> dict[str, ToolEntry]:
+    """What its manifest says, what its plugin host told, and what was registered in this process."""
+    entries = {**plugin.indexed.tools, **(plugin.remote.tools if plugin.remote else {})}
+    for name, mark in plugin.tools.items():
+        entry = entry_of(mark.function, plugin=plugin.indexed.name)
+        options = mark.options
+        if not options.toolset:
+            options = msgspec.structs.replace(options, toolset=plugin.indexed.name)
+        description = mark.description or entry.description
+        entries[name] = msgspec.structs.replace(entry, name=name, options=options, description=description)
+    return entries
 
 
 def _remote(remote: RemotePlugin, entry: ToolEntry) -> BoundTool:

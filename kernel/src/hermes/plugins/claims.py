@@ -1,0 +1,73 @@
+"""Names that several plugins claim: who gets them, and what is told of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Generic, NamedTuple, TypeVar
+
+from hermes.contracts.provider import ProviderSpec
+
+from .indexed import IndexedPlugin
+
+Claimed = TypeVar("Claimed")
+
+
+class Claim(NamedTuple, Generic[Claimed]):
+    name: str
+    plugin: IndexedPlugin
+    value: Claimed
+
+
+def rank(plugin: IndexedPlugin) -> int:
+    """The lower comes first: what was given by hand, the user's own files, what comes with Hermes, all others."""
+    if plugin.isolation == "isolated":
+        return 3
+    return {"given": 0, "home": 1}.get(plugin.source, 2)
+
+
+def settle(
+    kind: str, claims: Iterable[Claim[Claimed]], *, ties: bool = True
+) -> tuple[dict[str, Claim[Claimed]], list[str]]:
+    """Who has which name, and a sentence for each claim that was refused.
+
+    Of two of equal rank the first has it; without ``ties`` nobody does, where a wrong owner would be told secrets.
+    """
+    owners: dict[str, Claim[Claimed]] = {}
+    told: list[str] = []
+    disputed: set[str] = set()
+    for claim in sorted(claims, key=lambda claim: rank(claim.plugin)):
+        rival = owners.setdefault(claim.name, claim)
+        if rival is claim:
+            continue
+        mine, theirs = claim.plugin.name, rival.plugin.name
+        if not ties and rank(rival.plugin) == rank(claim.plugin):
+            disputed.add(claim.name)
+            told.append(
+                f'The {kind} "{claim.name}" is claimed by the plugins "{theirs}" and "{mine}"; neither is used.'
+            )
+        else:
+            told.append(
+                f'The {kind} "{claim.name}" of the plugin "{mine}" is not used: "{theirs}" has one of that name.'
+            )
+    return {name: claim for name, claim in owners.items() if name not in disputed}, told
+
+
+def complaints(plugins: Iterable[IndexedPlugin], taken: Iterable[str] = ()) -> list[str]:
+    """Of all that manifests claim. ``taken``: names of commands that are the kernel's."""
+    usable = [plugin for plugin in plugins if plugin.enabled and not plugin.problem]
+    told = [plugin.clash for plugin in usable if plugin.clash]
+    told += settle("provider", provider_claims(usable), ties=False)[1]
+    told += settle("tool", [Claim(name, plugin, None) for plugin in usable for name in plugin.tools])[1]
+    commands = [Claim(name, plugin, None) for plugin in usable for name in plugin.manifest.commands]
+    told += settle("command", commands)[1]
+    told += [
+        f'The command "{claim.name}" of the plugin "{claim.plugin.name}" is not used: it is one of Hermes itself.'
+        for claim in commands
+        if claim.name in set(taken)
+    ]
+    options = [Claim(name, plugin, None) for plugin in usable for name in plugin.manifest.options]
+    return [*told, *settle("option", options)[1]]
+
+
+def provider_claims(plugins: Iterable[IndexedPlugin]) -> list[Claim[ProviderSpec]]:
+    return [Claim(name, plugin, spec) for plugin in plugins for name, spec in plugin.manifest.providers.items()]
