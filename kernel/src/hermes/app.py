@@ -8,7 +8,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,10 +33,13 @@ from hermes.logs.redact import Redactor
 from hermes.logs.setup import set_up_logs
 from hermes.models.router import Router
 from hermes.plugins.claims import provider_claims, settle
+from hermes.plugins.counters import keep_counters
 from hermes.plugins.index import load_index, switched
 from hermes.plugins.indexed import IndexedPlugin, placed
 from hermes.plugins.manager import PluginManager
 from hermes.plugins.permissions import CheckedHost
+from hermes.plugins.reloading import Reloader
+from hermes.plugins.requirements import lacking
 from hermes.tools.registry import ToolRegistry
 from hermes.tools.runner import ToolRunner
 
@@ -44,6 +47,8 @@ if TYPE_CHECKING:
     from hermes.plugins.isolated import HostPool
 
 Notify = Callable[[str], None]
+COUNTERS_SECONDS = 60.0
+"""How often the counters of hooks are kept while the program runs."""
 
 
 class App:
@@ -96,15 +101,17 @@ class App:
         self._in_memory = in_memory
         self._store: SessionStore | None = None
         self._conversations: dict[str, Conversation] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._unloaders: list[Callable[[], Any]] = []
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._unloaders: list[tuple[str, Callable[[], Any]]] = []
         self._contexts: dict[str, PluginContext] = {}
+        self._counted = self.clock.monotonic()
         self.notify = notify
         self._assemble(indexed, plugins, jitter)
 
     def _read_settings(self, overrides: Mapping[str, Any]) -> list[IndexedPlugin]:
         """Layers and checks the settings. Gives the plugins, switched on or off as these have it."""
         tree = merge(merge(self.index.settings, environment_layer(self.environ)), overrides)
+        self._tree = tree
         own, rest = split_sections(tree)
         self.settings = parse_settings(own, self.home.config_file)
         entries = self.settings.plugins.entries
@@ -119,6 +126,7 @@ class App:
             make_context=self._context,
             make_pool=self._host_pool,
             entries=self.settings.plugins.entries,
+            lacking=lambda manifest: lacking(manifest.requires, self._has_secret, self._tree),
             notify=self.notify,
             log=self.log,
         )
@@ -142,6 +150,15 @@ class App:
             find_secret=self.find_secret,
             conversation=self._conversations.get,
             backend=self._backend,
+        )
+        self.reloader = Reloader(
+            self.plugins,
+            self.home.run,
+            index=lambda: load_index(self.home, self.workspace),
+            place=lambda plugin: placed(switched(plugin, self._tree.get("plugins")), self.settings.plugins.entries),
+            unloading=self._unloading,
+            changed=self.registry.forget,
+            notify=self.notify,
         )
         self.router = Router(
             self.settings, self._provider_specs(), self.plugins, self.find_secret, clock=self.clock, jitter=jitter
@@ -182,6 +199,10 @@ class App:
     def scope(self) -> Scope:
         return Scope(home=str(self.home.path), workspace=self.workspace)
 
+    def _has_secret(self, name: str) -> bool:
+        found = self._secrets.get(name)
+        return found is not None and bool(found[0])
+
     async def find_secret(self, name: str, scope: Scope) -> tuple[str, str]:
         """A secret and where it was found: the environment, ``.env``, then the plugins' sources. Blank: unset."""
         if (found_here := self._secrets.get(name)) is not None:
@@ -213,7 +234,8 @@ class App:
             new_id=lambda: secrets.token_hex(6),
             log=self.log,
             engine=await self._engine(),
-            after_turn=self._write_transcript,
+            before_turn=self.reloader.look,
+            after_turn=self._after_turn,
         )
         conversation = Conversation(services, chosen, record.id if record else self._session_id(), record)
         self._conversations[conversation.id] = conversation
@@ -296,6 +318,19 @@ class App:
             return names[0]
         raise PluginError("No plugin provides a terminal.", hint="Enable one: hermes plugins list")
 
+    async def _after_turn(self, session_id: str) -> None:
+        await self._write_transcript(session_id)
+        if self.clock.monotonic() - self._counted > COUNTERS_SECONDS:
+            await self._keep_counters()
+
+    async def _keep_counters(self) -> None:
+        self._counted = self.clock.monotonic()
+        if self._store is not None and not self._in_memory:
+            try:
+                await keep_counters(self._store, self.plugins.counted())
+            except StoreError as error:
+                self.log.error("the counters of hooks could not be kept: %s", error)
+
     async def _write_transcript(self, session_id: str) -> None:
         """A transcript that cannot be written is reported; the session itself is in the store."""
         if self._in_memory or not self.settings.sessions.transcripts:
@@ -319,8 +354,8 @@ class App:
                 data_root=str(self.home.plugin_data),
                 clock=self.clock,
                 log=logging.LoggerAdapter(self.log, {"plugin": plugin}),
-                spawn=self._spawn,
-                on_unload=self._unloaders.append,
+                spawn=partial(self._spawn, plugin),
+                on_unload=lambda unload: self._unloaders.append((plugin, unload)),
                 resolve=partial(self._resolve, plugin),
                 load_foreign=partial(self.plugins.load_foreign, by=plugin),
             )
@@ -349,7 +384,7 @@ class App:
         )
         return HostPool(around, gave_up)
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def _spawn(self, plugin: str, work: Coroutine[Any, Any, None], name: str) -> None:
         async def supervised() -> None:
             try:
                 await work
@@ -357,8 +392,32 @@ class App:
                 self.log.exception("the background task %s failed", name)
 
         task = asyncio.create_task(supervised(), name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = plugin
+        task.add_done_callback(lambda task: self._tasks.pop(task, None) and None)
+
+    def _unloading(self, plugin: str) -> Callable[[], Awaitable[None]]:
+        """What ends all that the plugin has running in this process by now, and nothing that it starts later."""
+        tasks = [task for task, whose in self._tasks.items() if whose == plugin]
+        mine = [entry for entry in self._unloaders if entry[0] == plugin]
+
+        async def unload() -> None:
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+            self._unloaders = [entry for entry in self._unloaders if entry not in mine]
+            await self._run_unloaders(mine)
+
+        return unload
+
+    async def _run_unloaders(self, unloaders: list[tuple[str, Callable[[], Any]]]) -> None:
+        for plugin, unload in reversed(unloaders):
+            try:
+                answer = unload()
+                if asyncio.iscoroutine(answer):
+                    await answer
+            except Exception:
+                self.log.exception("the plugin %s failed in its on_unload", plugin)
 
     async def close(self) -> None:
         """Ends what runs, tells the plugins, closes terminals and the store."""
@@ -368,14 +427,9 @@ class App:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        await self._keep_counters()
         await self._host.close_terminals()
-        for unload in reversed(self._unloaders):
-            try:
-                answer = unload()
-                if asyncio.iscoroutine(answer):
-                    await answer
-            except Exception:
-                self.log.exception("a plugin failed in its on_unload")
+        await self._run_unloaders(self._unloaders)
         for transport in self.plugins.made("transport"):
             if close := getattr(transport, "close", None):
                 await close()

@@ -71,7 +71,8 @@ class Conversation:
         self._numbers = EventNumbers(services.clock, record.updated if record else 0.0)
         self._task: asyncio.Task[None] | None = None
         self._turn: Turn | None = None
-        self._questions = Questions(services.store, services.plugins, session_id)
+        self._hooks = services.plugins.hooks.for_turn(options.surface)
+        self._questions = Questions(services.store, self._hooks, session_id)
         self._settled = asyncio.Event()
         self._started = False
         self._closed = False
@@ -210,12 +211,17 @@ class Conversation:
                 self.session,
                 home=services.home,
                 tools=services.registry.choose(options.toolsets or services.settings.toolsets),
-                extra=await services.plugins.hooks.system_blocks(self.session),
+                extra=await self._hooks.system_blocks(self.session),
                 system=options.system,
                 now=services.clock.now(),
                 project_context=services.settings.agent.project_context,
             )
         return self._ledger.prompt
+
+    async def leave(self) -> None:
+        """The user starts over: the plugins are told, and this session is closed."""
+        await self._hooks.on_session_reset(self.session)
+        await self.close()
 
     async def close(self) -> None:
         """Ends the running turn, if any, and tells the plugins that the session ended."""
@@ -226,7 +232,7 @@ class Conversation:
             self.interrupt()
             await asyncio.wait([self._task])
         if self._started:
-            await self.services.plugins.hooks.on_session_end(self.session, self.outcome)
+            await self._hooks.on_session_end(self.session, self.outcome)
 
     async def _launch(self, work: Coroutine[Any, Any, None]) -> None:
         self._begin(work)
@@ -292,7 +298,7 @@ class Conversation:
             self._started = True
             await self.services.plugins.start()
             self.services.registry.refresh()
-            await self.services.plugins.hooks.on_session_start(self.session)
+            await self._hooks.on_session_start(self.session)
 
     async def _run_turns(self, messages: list[Message], *, resume: bool) -> bool:
         pending = await self.services.store.pending(SessionRef(session_id=self.id))
@@ -372,6 +378,7 @@ class Conversation:
         return queued
 
     async def _make_turn(self, turn_id: str, pending: Pending) -> Turn:
+        await self.services.before_turn()
         prompt = await self.prompt()
         router = self.services.router
         scope = self.session.scope
@@ -404,9 +411,8 @@ class Conversation:
 
     async def _publish(self, event: AnyEvent) -> None:
         self.feed.publish(event)
-        hooks = self.services.plugins.hooks
-        if hooks.watches_events:
-            await hooks.on_event(event)
+        if self._hooks.watches_events:
+            await self._hooks.on_event(event)
 
     def _stamped(self, event: Any) -> AnyEvent:
         stamped: AnyEvent = msgspec.structs.replace(

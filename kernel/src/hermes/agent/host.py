@@ -113,7 +113,7 @@ class KernelHost:
         conversation = self._conversation(request.session_id)
         if conversation is None:
             raise ToolError(f"The session {request.session_id} is not live in this process.")
-        hooks = self._plugins.hooks.for_turn()
+        hooks = self._plugins.hooks.for_turn(conversation.session.surface)
         part = ToolCallPart(
             id=f"{request.plugin}-{conversation.services.new_id()}",
             name=request.name,

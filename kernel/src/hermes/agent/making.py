@@ -31,7 +31,7 @@ def make_turn(
     pending: Pending,
 ) -> Turn:
     """``pending``: what a turn that goes on has already; blank for a new one."""
-    hooks = services.plugins.hooks.for_turn()
+    hooks = services.plugins.hooks.for_turn(session.surface)
     model = services.settings.model
     tools = ToolPhase(
         runner=services.runner,

@@ -11,7 +11,7 @@ from hermes.contracts.events import InputRequest
 from hermes.contracts.hookspecs import ApprovalDecision
 from hermes.contracts.scope import Principal
 from hermes.contracts.store import AnswerWrite, SessionRef, SessionStore
-from hermes.plugins.manager import PluginManager
+from hermes.plugins.hooks import Hooks
 
 LOOK = 0.5
 """Seconds between looks for an answer that was given to another process."""
@@ -28,9 +28,9 @@ class Taken(NamedTuple):
 class Questions:
     """The open requests of one session; they are in the store, and the turn that is live waits for them here."""
 
-    def __init__(self, store: SessionStore, plugins: PluginManager, session_id: str) -> None:
+    def __init__(self, store: SessionStore, hooks: Hooks, session_id: str) -> None:
         self._store = store
-        self._plugins = plugins
+        self._hooks = hooks
         self._session_id = session_id
         self._waiting: dict[str, asyncio.Future[str]] = {}
 
@@ -80,7 +80,7 @@ class Questions:
             return None
         if request.kind == "approval":
             decision = ApprovalDecision(answer=value, by=by, session_id=self._session_id)
-            await self._plugins.hooks.on_approval(request, decision)
+            await self._hooks.on_approval(request, decision)
         waiting = self._waiting.get(request_id)
         # Read again: another answer may have come meanwhile, and then one of the two has to be the last.
         left = (await self._store.pending(SessionRef(session_id=self._session_id))).requests

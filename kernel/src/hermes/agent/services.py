@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 from hermes.config.home import Home
@@ -36,6 +36,8 @@ class Services(NamedTuple):
     new_id: Callable[[], str]
     log: logging.Logger
     engine: ContextEngine | None
+    before_turn: Callable[[], Awaitable[None]]
+    """Loads plugins again, where that was asked for."""
     after_turn: Callable[[str], Any]
     """Told the session's id when a turn has ended; writes the transcript."""
 

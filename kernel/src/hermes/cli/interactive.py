@@ -105,8 +105,7 @@ class InteractiveChat:
             case "/help":
                 complain(HELP)
             case "/new":
-                await self._app.plugins.hooks.on_session_reset(self._conversation.session)
-                await self._conversation.close()
+                await self._conversation.leave()
                 self._request = self._request._replace(resume=None, continue_=False)
                 await self._begin()
                 complain(f"New session: {self._conversation.id}")

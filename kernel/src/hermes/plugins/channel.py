@@ -21,6 +21,7 @@ MOST_CALLS = 1024
 """Calls of the other side that may be running; reading stops until there are fewer."""
 GRACE_SECONDS = 1.0
 """How long the other side may take to end a call that was cancelled, before it counts as hung."""
+POLL_SECONDS = 0.05
 MOST_WAITING = 8 * 1024 * 1024
 """Bytes that wait to be sent; streams stop until there are fewer."""
 
@@ -152,6 +153,12 @@ class Channel(asyncio.Protocol):
         if self._out and self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(self._out))
         self._out.clear()
+
+    async def idle(self) -> None:
+        """Returns when no call is under way, in either direction."""
+        while self._calls or self._inflows or self._tasks:
+            waiting: list[asyncio.Future[Any]] = [*self._calls.values(), *self._tasks.values()]
+            await (asyncio.wait(waiting) if waiting else asyncio.sleep(POLL_SECONDS))
 
     # Calling.
 

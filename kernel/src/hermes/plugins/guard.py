@@ -30,7 +30,7 @@ class WrongType(Exception):
 
 
 class HookStats:
-    """What became of one plugin's implementation of one hook, since the process started."""
+    """What became of one plugin's implementation of one hook."""
 
     __slots__ = ("failed", "fired", "last", "last_error", "seconds")
 
@@ -41,11 +41,30 @@ class HookStats:
         self.seconds = 0.0
         self.last_error = ""
 
+    def add(self, other: HookStats) -> None:
+        self.fired += other.fired
+        self.failed += other.failed
+        self.last = max(self.last, other.last)
+        self.seconds += other.seconds
+        self.last_error = other.last_error or self.last_error
+
 
 class Implementation:
     """One plugin's function for one hook, with all that a call needs worked out beforehand."""
 
-    __slots__ = ("arguments", "context", "deadline", "function", "hook", "is_async", "plugin", "stats", "tools")
+    __slots__ = (
+        "_kept",
+        "arguments",
+        "context",
+        "deadline",
+        "function",
+        "hook",
+        "is_async",
+        "last_error",
+        "on",
+        "plugin",
+        "tools",
+    )
 
     def __init__(self, plugin: str, hook: str, function: Callable[..., Any], arguments: Iterable[str], ctx: Any):
         options: HookOptions = getattr(function, HOOK_OPTIONS_ATTRIBUTE, HookOptions())
@@ -58,7 +77,25 @@ class Implementation:
         self.is_async = inspect.iscoroutinefunction(function)
         self.deadline = options.deadline
         self.tools = options.tools
-        self.stats = HookStats()
+        self.last_error = ""
+        self.on: dict[str, HookStats] = {}
+        """By surface, since they were kept."""
+        self._kept = HookStats()
+
+    @property
+    def stats(self) -> HookStats:
+        """Of all surfaces, since the process started."""
+        total = HookStats()
+        for counted in (self._kept, *self.on.values()):
+            total.add(counted)
+        return total
+
+    def take(self) -> dict[str, HookStats]:
+        """What was counted since the last time, for keeping."""
+        taken, self.on = self.on, {}
+        for counted in taken.values():
+            self._kept.add(counted)
+        return taken
 
     def select(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         """Of the hook's arguments those that the function takes."""
@@ -116,14 +153,21 @@ class Contained:
     ``report`` is told the implementation and the error; it logs, and tells the user.
     """
 
-    def __init__(self, report: Callable[[Implementation, ErrorInfo], None], alarm: Alarm) -> None:
+    def __init__(self, report: Callable[[Implementation, ErrorInfo], None], alarm: Alarm, surface: str = "") -> None:
         self._report = report
         self._alarm = alarm
+        self._surface = surface
         self._contexts: dict[str, contextvars.Context] = {}
 
-    def for_turn(self) -> Contained:
-        """The same, with fresh context variables for every plugin."""
-        return Contained(self._report, self._alarm)
+    def for_turn(self, surface: str) -> Contained:
+        """The same, with fresh context variables for every plugin, and counted on that surface."""
+        return Contained(self._report, self._alarm, surface)
+
+    def _stats(self, implementation: Implementation) -> HookStats:
+        found = implementation.on.get(self._surface)
+        if found is None:
+            found = implementation.on[self._surface] = HookStats()
+        return found
 
     async def observe(self, implementations: Iterable[Implementation], values: Mapping[str, Any]) -> None:
         for implementation in implementations:
@@ -136,7 +180,7 @@ class Contained:
 
     def _observe_plain(self, implementation: Implementation, values: Mapping[str, Any]) -> Any:
         """As `call`, for what most observers are: without a coroutine's cost for each of many plugins."""
-        stats = implementation.stats
+        stats = self._stats(implementation)
         stats.fired += 1
         started = time.monotonic()
         deadline = implementation.deadline or OBSERVER_SECONDS
@@ -164,7 +208,7 @@ class Contained:
         the function returned already and has still to be awaited.
         """
         deadline = implementation.deadline or (GUARD_SECONDS if threaded else OBSERVER_SECONDS)
-        stats = implementation.stats
+        stats = self._stats(implementation)
         stats.fired += begun is None
         started = time.monotonic()
         try:
@@ -214,8 +258,9 @@ class Contained:
 
     def _failed(self, implementation: Implementation, error: BaseException) -> None:
         info = ErrorInfo.of(error)
-        implementation.stats.failed += 1
-        implementation.stats.last_error = f"{info.kind}: {info.message}"
+        stats = self._stats(implementation)
+        stats.failed += 1
+        stats.last_error = implementation.last_error = f"{info.kind}: {info.message}"
         self._report(implementation, info)
 
 

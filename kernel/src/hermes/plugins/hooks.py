@@ -43,8 +43,9 @@ class Hooks:
         self._contained = contained
         self._down = down
 
-    def for_turn(self) -> Hooks:
-        return Hooks(self._table, self._contained.for_turn(), self._down)
+    def for_turn(self, surface: str = "") -> Hooks:
+        """Also for what happens in a session between turns."""
+        return Hooks(self._table, self._contained.for_turn(surface), self._down)
 
     @property
     def has_guard(self) -> bool:
@@ -212,7 +213,7 @@ def _down_reason(down: GuardDown) -> str:
 
 
 def _failed_reason(implementation: Implementation) -> str:
-    plugin, error = implementation.plugin, implementation.stats.last_error
+    plugin, error = implementation.plugin, implementation.last_error
     return (
         f'The guard "{plugin}" failed ({error}), so nothing it judges may run. '
         f"Mend it, or: hermes plugins disable {plugin}"

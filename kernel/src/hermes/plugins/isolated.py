@@ -36,6 +36,7 @@ from .sandbox import EGRESS_PORT, EGRESS_SOCKET, Sandbox, bubblewrap
 
 START_SECONDS = 20.0
 CLOSE_SECONDS = 2.0
+DRAIN_SECONDS = 30.0
 DEATHS = 5
 WINDOW_SECONDS = 60.0
 BACKOFF = (0.0, 0.1, 0.4, 1.6)
@@ -92,6 +93,10 @@ class PluginHost:
     def pid(self) -> int:
         """Of the process that runs now; 0: none."""
         return self._process.pid if self._process is not None and self._process.poll() is None else 0
+
+    @property
+    def in_use(self) -> bool:
+        return bool(self._loaded)
 
     @property
     def alive(self) -> bool:
@@ -276,6 +281,13 @@ class PluginHost:
         elif self._starting is None or self._starting.done():
             self._started(BACKOFF[min(len(recent), len(BACKOFF)) - 1])
 
+    async def drain(self) -> None:
+        """Waits until no call is under way, for as long as calls should take."""
+        if self._channel is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await self._channel.idle()
+
     async def close(self) -> None:
         """Lets the plugins finish, and ends the process."""
         self._closing = True
@@ -393,9 +405,11 @@ class HostPool:
         self._around = around
         self._gave_up = gave_up
         self._hosts: dict[tuple[Any, ...], PluginHost] = {}
+        self._aside: list[PluginHost] = []
+        """Those that were replaced and still have something to do."""
 
     def hosts(self) -> list[PluginHost]:
-        return list(self._hosts.values())
+        return [*self._hosts.values(), *self._aside]
 
     def host_of(
         self, plugin: IndexedPlugin, all_isolated: Sequence[IndexedPlugin], loader: IndexedPlugin | None = None
@@ -433,5 +447,31 @@ class HostPool:
             plugin=plugin, scope=self._around.scope, data_root=str(self._around.data_root), loader=loader
         )
 
+    def set_aside(self, plugin: IndexedPlugin) -> PluginHost | None:
+        """Makes room for a new host in the place of the one that the plugin would run in, which goes on for now."""
+        host = self._hosts.pop(self._key(plugin), None)
+        if host is not None:
+            self._aside.append(host)
+        return host
+
+    async def put_back(self, plugin: IndexedPlugin, host: PluginHost | None) -> None:
+        """Undoes `set_aside`: the new one is of no use."""
+        useless = self._hosts.pop(self._key(plugin), None)
+        if host is not None:
+            self._aside.remove(host)
+            self._hosts[self._key(plugin)] = host
+        if useless is not None:
+            await useless.close()
+
+    async def leave(self, remote: RemotePlugin) -> None:
+        """A plugin that was replaced: it ends what it is doing, and with the last of its plugins ends its host."""
+        await remote.host.drain()
+        with contextlib.suppress(HermesError, TimeoutError):
+            await remote.host.unload(remote.name)
+        if not remote.host.in_use:
+            await remote.host.close()
+            self._aside = [host for host in self._aside if host is not remote.host]
+            self._hosts = {key: host for key, host in self._hosts.items() if host is not remote.host}
+
     async def close(self) -> None:
-        await asyncio.gather(*(host.close() for host in self._hosts.values()))
+        await asyncio.gather(*(host.close() for host in self.hosts()))

@@ -12,7 +12,8 @@ from hermes.contracts.host import PluginContext
 from hermes.contracts.tool import ToolEntry, ToolOutcome
 from hermes.plugins.claims import Claim, settle
 from hermes.plugins.loader import load_target
-from hermes.plugins.manager import Plugin, PluginManager
+from hermes.plugins.manager import PluginManager
+from hermes.plugins.plugin import Plugin
 
 from .schema import arguments_type, entry_of
 
