@@ -1,7 +1,7 @@
 """What a plugin host costs, against the same plugin in Hermes's own process in the same run.
 
-Run: ``.venv/bin/python benchmarks/bench_isolation.py``. With bubblewrap where it is installed, and it says so. The floors
-are bare Python's start, and the same call, stream or hook in process.
+Run: ``.venv/bin/python benchmarks/bench_isolation.py``. With bubblewrap where it is installed, and it says so. The
+floors are bare Python's start, and the same call, stream or hook in process.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ async def calls_and_streams(folder: Path, *, isolated: bool) -> tuple[list[float
     async with app_of(folder, ["subject"], isolated=isolated) as app:
         await app.plugins.start()
         bound = await app.registry.bind(app.registry.entries()["echo"])
-        context = app._context("subject").for_call(ToolCall(id="c", name="echo", arguments={}, scope=app.scope))
+        context = app.context("subject").for_call(ToolCall(id="c", name="echo", arguments={}, scope=app.scope))
         extra: dict[str, Any] = {"ctx": context} if bound.wants_context else {}
         transport = await app.plugins.provided("transport", "subject")
         request = ModelRequest(id="r", session_id="s", turn_id="t", endpoint=Endpoint(provider="subject"), model="m")
@@ -138,11 +138,11 @@ async def restarts(folder: Path, count: int) -> list[float]:
         async with app_of(folder, ["subject"], isolated=True) as app:
             await app.plugins.start()
             (host,) = app.plugins.hosts()
-            context = app._context("subject").for_call(ToolCall(id="c", name="echo", arguments={}, scope=app.scope))
+            context = app.context("subject").for_call(ToolCall(id="c", name="echo", arguments={}, scope=app.scope))
             bound = await app.registry.bind(app.registry.entries()["echo"])
             started = time.perf_counter()
             os.kill(host.pid, signal.SIGKILL)
-            while host.alive:
+            while host.alive:  # noqa: ASYNC110
                 await asyncio.sleep(0.0005)
             await bound.function(ctx=context, text="again")
             found.append((time.perf_counter() - started) * 1000)

@@ -108,9 +108,9 @@ class Reader:
         file.write_text(block.body, encoding="utf-8")
         return file
 
-    def type(self, commands: str) -> Ran:
-        """In bash, as they stand, but for `ELSEWHERE`; ends with the first that fails."""
-        lines = [line for line in commands.splitlines(keepends=True) if not line.startswith(ELSEWHERE)]
+    def type(self, commands: str, *, leave_out: tuple[str, ...] = ELSEWHERE) -> Ran:
+        """In bash, as they stand, but for lines that begin so; ends with the first that fails."""
+        lines = [line for line in commands.splitlines(keepends=True) if not line.startswith(leave_out or "\n")]
         return self._run(["bash", "-euo", "pipefail", "-c", SHELL_FUNCTIONS + "".join(lines)])
 
     def run_python(self, *arguments: str) -> Ran:
@@ -146,7 +146,7 @@ def make_environment(reader: Reader, folder: Path) -> None:
     The index of packages is not asked where uv has the build backend in its cache, as it has after `make setup`.
     """
     uv = Path(sys.executable).parent / "uv"
-    subprocess.run([uv, "venv", "-q", "--python", sys.executable, folder], check=True)
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"
     site = next(folder.glob("lib/python*/site-packages"))
     (site / "here.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
@@ -156,7 +156,8 @@ def make_environment(reader: Reader, folder: Path) -> None:
     environ = reader.hermes.environ
     environ["PATH"] = f"{folder / 'bin'}{os.pathsep}{environ['PATH']}"
     environ["VIRTUAL_ENV"] = str(folder)
-    environ |= {name: value for name, value in os.environ.items() if name.startswith(("UV_", "SSL_", "XDG_CONFIG_"))}
+    kept = ("UV_", "PIP_", "SSL_", "XDG_CONFIG_")
+    environ |= {name: value for name, value in os.environ.items() if name.startswith(kept)}
     environ["UV_CACHE_DIR"] = subprocess.check_output([uv, "cache", "dir"], text=True).strip()
     environ["XDG_CONFIG_HOME"] = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
 
@@ -171,9 +172,10 @@ def test_contributing_can_be_followed_word_for_word(reader: Reader, tmp_path: Pa
     (commands,) = [block for block in page if block.language == "sh"]
     (printed,) = [block for block in page if block.language == "text"]
 
-    ran = reader.type(f"export UV_OFFLINE=1\n{commands.body}")
+    assert not reader.hermes.home.exists()
+    ran = reader.type(f"export UV_OFFLINE=1 PIP_NO_INDEX=1\n{commands.body}", leave_out=())
     if "may only be read from the cache" in ran.err:
-        ran = reader.type(commands.body)
+        ran = reader.type(commands.body, leave_out=())
 
     assert ran.code == 0, f"{ran.out}\n{ran.err}"
     assert re.search(r"^\d+ passed", ran.out, re.MULTILINE), ran.out
@@ -184,6 +186,11 @@ def test_contributing_can_be_followed_word_for_word(reader: Reader, tmp_path: Pa
     messages = json.loads(reader.type(f"hermes sessions show {session} --json").out)["messages"]
     (result,) = [message["parts"][0] for message in messages if message["role"] == "tool"]
     assert result["content"] == [{"type": "text", "text": "5, 19"}]
+
+    where = reader.run_python("-c", "import hermes_plugin_dice; print(hermes_plugin_dice.__file__)")
+    assert where.out.startswith(str(tmp_path / "environment")), "the installed wheel is what was tried"
+    checked = reader.type("hermes plugins check hermes-plugin-dice --no-tests")
+    assert [line[:13].split() for line in checked.out.splitlines() if line[0] in "✗!"] == [["✗", "readme"]], checked
 
 
 def test_a_plugin_of_this_repository_looks_like_the_others() -> None:

@@ -36,10 +36,11 @@ from hermes import (
     Usage,
     UsageUpdate,
 )
+from hermes_testkit.behaviours import behaviours, runs_of
 from hermes_testkit.http_provider_suite import HttpProviderSuite
 from hermes_testkit.model_server import Call, ErrorChunk, Fail, Say, Scripted, Think, Tokens
 from hermes_testkit.provider_cases import FAILINGS, KEY, Stage
-from hermes_testkit.provider_suite import ProviderSuite, behaviours
+from hermes_testkit.provider_suite import ProviderSuite
 from hermes_testkit.replies import Element, elements_of, pieces_of
 
 BY_STATUS: dict[int, type[ProviderError]] = {
@@ -129,19 +130,7 @@ class TellerSuite(ProviderSuite):
         yield Stage(Endpoint(provider="suite", key=KEY), "told")
 
 
-def runs_of(suite: type[ProviderSuite]) -> list[tuple[str, dict[str, Any]]]:
-    """Every behaviour of a suite, with each of its parameters."""
-    runs: list[tuple[str, dict[str, Any]]] = []
-    for name in sorted(name for name in dir(suite) if name.startswith("test_")):
-        marks = [mark for mark in getattr(getattr(suite, name), "pytestmark", ()) if mark.name == "parametrize"]
-        if not marks:
-            runs.append((name, {}))
-        for mark in marks:
-            runs.extend((name, {mark.args[0]: value}) for value in mark.args[1])
-    return runs
-
-
-@pytest.mark.parametrize(("name", "arguments"), runs_of(TellerSuite))
+@pytest.mark.parametrize(("name", "arguments"), list(runs_of(TellerSuite)))
 def test_a_provider_that_behaves_passes(name: str, arguments: dict[str, Any]) -> None:
     getattr(TellerSuite(), name)(**arguments)
 

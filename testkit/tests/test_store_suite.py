@@ -1,8 +1,9 @@
-"""The embedded store keeps its contract, in a file and in memory."""
+"""The embedded store keeps its contract: in a file, in memory, and served by a plugin."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from hermes.contracts.store import SessionStore
 from hermes.sessions.sqlite import open_store
@@ -15,5 +16,16 @@ class TestStoreInFile(SessionStoreSuite):
 
 
 class TestStoreInMemory(SessionStoreSuite):
-    def make_store(self, tmp_path: Path) -> SessionStore:
-        return open_store(None)
+    factory = "hermes.sessions.sqlite:open_store"
+
+    def arguments(self) -> tuple[Any, ...]:
+        return (None,)
+
+
+class TestStoreServed(SessionStoreSuite):
+    factory = "hermes.sessions.sqlite:open_store"
+
+    def arguments(self) -> tuple[Path]:
+        folder = self.folder / "store"
+        folder.mkdir(exist_ok=True)
+        return (folder,)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hermes.contracts.verdict import *  # noqa: F403
 
 _MODULES = {
+    "hermes.cli.context": "with_context",
     "hermes.contracts.errors": """
         AuthenticationFailed BadRequest BudgetExceeded ConfigError ConnectionFailed ContentRefused ContextOverflow
         ErrorInfo HermesError LeaseLost ModelNotFound NotEntitled Overloaded PluginError PolicyDenied ProviderError

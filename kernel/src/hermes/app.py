@@ -32,7 +32,7 @@ from hermes.contracts.values import Done
 from hermes.logs.redact import Redactor
 from hermes.logs.setup import set_up_logs
 from hermes.models.router import Router
-from hermes.plugins.claims import provider_claims, settle
+from hermes.plugins.claims import config_schemas, provider_claims, settle
 from hermes.plugins.counters import keep_counters
 from hermes.plugins.index import load_index, switched
 from hermes.plugins.indexed import IndexedPlugin, placed
@@ -90,7 +90,9 @@ class App:
         self.index = load_index(self.home, self.workspace, ignore_config=ignore_user_config)
         indexed = self._read_settings(overrides or {})
         self._secrets = SecretLayers.of(self.environ, self.home.env_file)
-        self.redact = self._redaction([pattern for plugin in indexed for pattern in plugin.manifest.secret_patterns])
+        self.redact = self._redaction(
+            [pattern for plugin in indexed if not plugin.problem for pattern in plugin.manifest.secret_patterns]
+        )
         self.log = set_up_logs(
             self.home.logs,
             level=self.settings.logging.level,
@@ -116,14 +118,14 @@ class App:
         self.settings = parse_settings(own, self.home.config_file)
         entries = self.settings.plugins.entries
         indexed = [placed(switched(plugin, tree.get("plugins")), entries) for plugin in self.index.plugins]
-        schemas = [(plugin.name, plugin.manifest.config) for plugin in indexed]
-        self.sections = plugin_sections(rest, self.settings.plugins.entries, schemas, self.home.config_file)
+        self._schemas = config_schemas(indexed)
+        self.sections = plugin_sections(rest, entries, self._schemas, self.home.config_file)
         return indexed
 
     def _assemble(self, indexed: list[IndexedPlugin], given: Iterable[Any], jitter: Callable[[], float]) -> None:
         self.plugins = PluginManager(
             indexed,
-            make_context=self._context,
+            make_context=self.context,
             make_pool=self._host_pool,
             entries=self.settings.plugins.entries,
             lacking=lambda manifest: lacking(manifest.requires, self._has_secret, self._tree),
@@ -135,7 +137,7 @@ class App:
         self.registry = ToolRegistry(self.plugins, self.notify)
         self._runner = ToolRunner(
             self.registry,
-            context_of=self._context,
+            context_of=self.context,
             redact=self.redact,
             results=self.home.tool_results,
             clock=self.clock,
@@ -210,8 +212,9 @@ class App:
         for provided in self.plugins.names("secret_source"):
             secret_source = await self.plugins.provided("secret_source", provided)
             found = await secret_source.get(SecretQuery(names=(name,), scope=scope))
-            if value := found.values.get(name, "").strip():
-                return value, f"{provided}:{name}"
+            if name in found.values:
+                value = found.values[name].strip()
+                return (value, f"{provided}:{name}") if value else ("", "")
         return "", ""
 
     async def conversation(self, session_id: str = "", **options: Any) -> Conversation:
@@ -311,8 +314,8 @@ class App:
         Raises:
             PluginError: no plugin provides one.
         """
-        for plugin in self.index.plugins:
-            if plugin.manifest.config.section == "terminal" and (chosen := self.sections[plugin.name].get("backend")):
+        for plugin, schema in self._schemas:
+            if schema.section == "terminal" and (chosen := self.sections[plugin].get("backend")):
                 return str(chosen)
         if names := self.plugins.names("terminal"):
             return names[0]
@@ -344,11 +347,12 @@ class App:
         except OSError as error:
             self.log.error("the transcript of %s could not be written: %s", session_id, error)
 
-    def _context(self, plugin: str) -> PluginContext:
+    def context(self, plugin: str) -> PluginContext:
+        """What the kernel gives to that plugin."""
         context = self._contexts.get(plugin)
         if context is None:
             context = self._contexts[plugin] = PluginContext(
-                self._checked_host(plugin),
+                self.checked_host(plugin),
                 plugin,
                 scope=self.scope,
                 data_root=str(self.home.plugin_data),
@@ -363,12 +367,14 @@ class App:
 
     async def _resolve(self, plugin: str, contract: str, name: str) -> Any:
         if name not in self.plugins.plugins[plugin].indexed.manifest.names(contract):
-            self._checked_host(plugin).require("terminal" if contract == "terminal" else "provider")
+            self.checked_host(plugin).require("terminal" if contract == "terminal" else "provider")
         return await self.plugins.provided(contract, name)
 
-    def _checked_host(self, plugin: str) -> CheckedHost:
+    def checked_host(self, plugin: str) -> CheckedHost:
+        """The kernel as that plugin may use it."""
         indexed = self.plugins.plugins[plugin].indexed
-        return CheckedHost(lambda: self._host, plugin, indexed.permissions if indexed.restricted else None)
+        permissions = indexed.permissions if indexed.restricted else None
+        return CheckedHost(lambda: self._host, plugin, permissions, lambda name: self.sections.get(name, {}))
 
     def _host_pool(self, gave_up: Callable[[Any, str], None]) -> HostPool:
         from hermes.plugins.isolated import HostPool, Surroundings
@@ -380,7 +386,7 @@ class App:
             clock=self.clock,
             log=self.log,
             memory_mb=self.settings.plugins.host_memory_mb,
-            server=lambda names: KernelServer(names, self.plugins, self._checked_host, self.log),
+            server=lambda names: KernelServer(names, self.plugins, self.checked_host, self.log),
         )
         return HostPool(around, gave_up)
 

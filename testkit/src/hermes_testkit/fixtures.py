@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from .model_server import ModelServer
     from .scripted import ScriptedModel, SetClock
 
-pytest.register_assert_rewrite("hermes_testkit.provider_suite", "hermes_testkit.http_provider_suite")
+SUITES = ("context_engine", "contract", "hook", "http_provider", "memory", "platform", "provider", "secret_source")
+pytest.register_assert_rewrite(
+    *(f"hermes_testkit.{name}_suite" for name in (*SUITES, "service", "store", "terminal", "tool")),
+    "hermes_testkit.platform_cases",
+)
 
 
 @pytest.fixture

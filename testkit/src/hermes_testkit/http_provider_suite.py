@@ -31,7 +31,7 @@ from hermes import (
 
 from .connection import SeenRequest
 from .model_server import ModelServer, Scripted
-from .provider_cases import KEY, PNG, TOOLS, UNICODE, Stage, assistant, close, result, user
+from .provider_cases import KEY, PNG, TOOLS, UNICODE, Stage, assistant, result, user
 from .provider_suite import ProviderSuite
 from .replies import Call, Cut, Drop, KeepAlive, Malformed, Say, Slow
 from .wires import WIRES, SeenPrompt, Wire
@@ -76,7 +76,7 @@ class HttpProviderSuite(ProviderSuite):
 
     def test_system_blocks_are_separate_entries(self) -> None:
         """PROVIDER-WIRE-2: system blocks are sent in order, each as an entry of its own."""
-        self.needs("system_blocks")
+        self.need("system_blocks")
         texts = ["You are brief.", "Tools are here.", UNICODE]
         blocks = tuple(SystemBlock(name=f"block{number}", text=text) for number, text in enumerate(texts))
         assert self.sent(system=blocks).system == texts
@@ -89,7 +89,7 @@ class HttpProviderSuite(ProviderSuite):
 
     def test_tool_calls_and_results_keep_their_ids(self) -> None:
         """PROVIDER-WIRE-4: calls go out with id, name and arguments, results and errors with the call's id."""
-        self.needs("tools")
+        self.need("tools")
         one = ToolCallPart(id="call_a", name="look", arguments='{"place": "garden"}')
         two = ToolCallPart(id="call_b", name="wait")
         results = (result(one, "No such place: garden", is_error=True), result(two, "waited"))
@@ -103,7 +103,7 @@ class HttpProviderSuite(ProviderSuite):
 
     def test_images(self) -> None:
         """PROVIDER-WIRE-5: images of the user and of tools arrive byte for byte."""
-        self.needs("images")
+        self.need("images")
         call = ToolCallPart(id="call_a", name="look")
         other = ImagePart(media_type="image/png", data=PNG.data[::-1])
         seen = self.sent(user("See", PNG), assistant(call), result(call, "a picture", other), tools=TOOLS)
@@ -112,7 +112,7 @@ class HttpProviderSuite(ProviderSuite):
 
     def test_structured_output(self) -> None:
         """PROVIDER-WIRE-6: the wanted schema is sent as it is, whatever its name."""
-        self.needs("response_format")
+        self.need("response_format")
         schema = {
             "type": "object",
             "properties": {"n": {"type": "integer"}},
@@ -139,7 +139,7 @@ class HttpProviderSuite(ProviderSuite):
     def test_a_longer_conversation_starts_with_the_shorter_one(self) -> None:
         """PROVIDER-WIRE-9: the next request starts with the bytes of this one, without its closing brackets."""
         call = ToolCallPart(id="call_a", name="look", arguments='{"place": "x"}')
-        history = [user("Go", PNG) if self.make_provider().capabilities.images else user("Go")]
+        history = [user("Go", PNG) if self.capabilities().images else user("Go")]
         fixed: dict[str, Any] = {"system": (SystemBlock(name="a", text="Be brief."),), "tools": TOOLS}
         bodies = []
         for added in (
@@ -154,7 +154,7 @@ class HttpProviderSuite(ProviderSuite):
 
     def test_comments_are_not_events(self) -> None:
         """PROVIDER-WIRE-10: what keeps a connection alive is no part of the answer."""
-        self.needs("streaming")
+        self.need("streaming")
         with self.stage([KeepAlive(), Say("One"), KeepAlive("data: no"), Say(" two")]) as stage:
             assert self.ask(stage).text == "One two"
 
@@ -168,7 +168,7 @@ class HttpProviderSuite(ProviderSuite):
 
     def test_a_cut_tool_call_is_not_ready(self) -> None:
         """PROVIDER-BROKEN-2: a call that is cut in the middle is never handed on."""
-        self.needs("tools")
+        self.need("tools")
         with self.stage([Call("look", {"place": "garden" * 10}, chunks=9), Cut(after=4)]) as stage:
             outcome = self.ask(stage, tools=TOOLS)
         assert isinstance(outcome.error, StreamBroken)
@@ -205,8 +205,7 @@ class HttpProviderSuite(ProviderSuite):
         """PROVIDER-CLOSE-2: closing the iterator in mid-answer closes the connection, so the server stops working."""
 
         async def work(stage: Stage, server: ModelServer) -> bool:
-            provider = self.make_provider()
-            try:
+            async with self.serving() as provider:
                 async with contextlib.aclosing(provider.stream(self.request(stage))) as events:  # type: ignore[type-var]
                     async for event in events:
                         if isinstance(event, TextDelta):
@@ -215,8 +214,6 @@ class HttpProviderSuite(ProviderSuite):
                     else:
                         raise AssertionError("no text came")
                 return await asyncio.to_thread(server.requests[0].wait_ended, self.patience)
-            finally:
-                await close(provider)
 
         with self.stage([Say("first"), Slow(3600), Say("second")]) as stage:
             assert stage.server is not None
@@ -225,14 +222,11 @@ class HttpProviderSuite(ProviderSuite):
 
     def test_models_are_listed(self) -> None:
         """PROVIDER-MODELS-1: the models of the endpoint are listed by id, in its order."""
-        self.needs("model_list")
+        self.need("model_list")
 
         async def work(stage: Stage) -> list[str]:
-            provider = self.make_provider()
-            try:
+            async with self.serving() as provider:
                 return [model.id for model in (await provider.models(ModelsQuery(endpoint=stage.endpoint))).models]
-            finally:
-                await close(provider)
 
         with self.stage() as stage:
             assert stage.server is not None

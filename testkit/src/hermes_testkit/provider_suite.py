@@ -8,6 +8,7 @@
         def make_provider(self) -> Provider:
             return MyProvider()
 
+With ``factory = "my_package.my_module:MyProvider"`` in place of the method it runs in a plugin host, too.
 `hermes_testkit.http_provider_suite` looks at what goes over the wire, too. Behaviours that a provider does not
 declare in its capabilities are skipped, by name. Each behaviour has an id, at the start of its docstring.
 """
@@ -18,8 +19,8 @@ import asyncio
 import contextlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -30,12 +31,14 @@ from hermes import (
     ModelRequest,
     Overloaded,
     Provider,
+    ProviderCapabilities,
     RateLimited,
     TextDelta,
     ToolCallPart,
     Usage,
 )
 
+from .contract_suite import FactorySuite
 from .model_server import Scripted
 from .provider_cases import (
     FAILINGS,
@@ -55,12 +58,26 @@ from .provider_cases import (
 from .replies import Call, ErrorChunk, Say, Think, Tokens
 
 
-class ProviderSuite(ABC):
-    """What can be seen in the events of any provider."""
+class ProviderSuite(FactorySuite, ABC):
+    """What can be seen in the events of any provider: of ``factory``'s, or of `make_provider`'s."""
 
-    @abstractmethod
+    contract = "transport"
+
     def make_provider(self) -> Provider:
         """A fresh one. If it has a method ``close``, that is awaited at the end."""
+        raise NotImplementedError
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Provider]:
+        if self.factory:
+            async with self.opened() as served:
+                yield served
+            return
+        made = self.make_provider()
+        try:
+            yield made
+        finally:
+            await close(made)
 
     @abstractmethod
     def stage(self, *script: Scripted) -> AbstractContextManager[Stage]:
@@ -78,17 +95,21 @@ class ProviderSuite(ABC):
         """Model calls of one provider, one after the other."""
 
         async def work() -> list[Outcome]:
-            provider = self.make_provider()
-            try:
+            async with self.serving() as provider:
                 return [await outcome_of(provider, request) for request in requests]
-            finally:
-                await close(provider)
 
         return asyncio.run(work())
 
-    def needs(self, capability: str) -> None:
+    def capabilities(self) -> ProviderCapabilities:
+        async def declared() -> ProviderCapabilities:
+            async with self.serving() as provider:
+                return provider.capabilities
+
+        return asyncio.run(declared())
+
+    def need(self, capability: str) -> None:
         """Skips a behaviour that the provider does not declare."""
-        if not getattr(self.make_provider().capabilities, capability):
+        if not getattr(self.capabilities(), capability):
             pytest.skip(f"the provider does not declare {capability}")
 
     def test_an_answer_is_its_text_and_then_its_end(self) -> None:
@@ -104,7 +125,7 @@ class ProviderSuite(ABC):
 
     def test_text_comes_in_pieces(self) -> None:
         """PROVIDER-STREAM-2: a streaming provider gives text as it comes, not at the end."""
-        self.needs("streaming")
+        self.need("streaming")
         with self.stage("One two three four five.") as stage:
             outcome = self.ask(stage)
         assert len([event for event in outcome.events if isinstance(event, TextDelta)]) > 1
@@ -131,7 +152,7 @@ class ProviderSuite(ABC):
 
     def test_a_tool_call(self) -> None:
         """PROVIDER-TOOLS-1: a call comes once, whole, with an id; the answer ends with ``tool_calls``."""
-        self.needs("tools")
+        self.need("tools")
         with self.stage(Call("look", {"place": "garden"})) as stage:
             outcome = self.ask(stage, tools=TOOLS)
         (call,) = outcome.calls
@@ -144,7 +165,7 @@ class ProviderSuite(ABC):
 
     def test_parallel_tool_calls(self) -> None:
         """PROVIDER-TOOLS-2: several calls come in order, each under an id of its own, beside the text."""
-        self.needs("parallel_tools")
+        self.need("parallel_tools")
         places = ["garden", "cellar", "roof"]
         with self.stage([Say("Looking."), *(Call("look", {"place": place}) for place in places)]) as stage:
             outcome = self.ask(stage, tools=TOOLS)
@@ -154,14 +175,14 @@ class ProviderSuite(ABC):
 
     def test_empty_arguments(self) -> None:
         """PROVIDER-TOOLS-3: a call without arguments has an empty object as arguments."""
-        self.needs("tools")
+        self.need("tools")
         with self.stage([Call("wait", ""), Call("wait", {})]) as stage:
             outcome = self.ask(stage, tools=TOOLS)
         assert [json.loads(call.arguments) for call in outcome.calls] == [{}, {}]
 
     def test_huge_arguments(self) -> None:
         """PROVIDER-TOOLS-4: 300 kB of arguments, with every kind of character, come as they were sent."""
-        self.needs("tools")
+        self.need("tools")
         place = (UNICODE + "x" * 250) * 1000
         with self.stage(Call("look", {"place": place}, chunks=200)) as stage:
             (call,) = self.ask(stage, tools=TOOLS).calls
@@ -169,7 +190,7 @@ class ProviderSuite(ABC):
 
     def test_an_answer_after_results_and_errors_of_tools(self) -> None:
         """PROVIDER-TOOLS-5: a history with calls, results and a failed result can be sent, and is answered."""
-        self.needs("tools")
+        self.need("tools")
         one, two = ToolCallPart(id="call_a", name="look", arguments='{"place": "x"}'), ToolCallPart(id="b", name="wait")
         history = (user("Go"), assistant(one, two), result(one, "No such place", is_error=True), result(two, "done"))
         with self.stage(Call("look"), "It is not there.") as stage:
@@ -179,7 +200,7 @@ class ProviderSuite(ABC):
 
     def test_thinking_is_not_text(self) -> None:
         """PROVIDER-THINKING-1: what a model thinks aloud comes as `ThinkingDelta`, never as text."""
-        self.needs("thinking")
+        self.need("thinking")
         with self.stage([Think("Hm, let me see."), Say("Seven.")]) as stage:
             outcome = self.ask(stage)
         assert (outcome.thinking, outcome.text) == ("Hm, let me see.", "Seven.")
@@ -221,26 +242,13 @@ class ProviderSuite(ABC):
         """PROVIDER-CLOSE-1: closing the iterator in mid-answer raises nothing, and the provider serves on."""
 
         async def work(stage: Stage) -> Outcome:
-            provider = self.make_provider()
-            try:
+            async with self.serving() as provider:
                 async with contextlib.aclosing(provider.stream(self.request(stage))) as events:  # type: ignore[type-var]
                     async for event in events:
                         if isinstance(event, TextDelta):
                             break
                 later = self.request(stage, user("Hello"), assistant("One"), user("Again"), id="r2")
                 return await outcome_of(provider, later)
-            finally:
-                await close(provider)
 
         with self.stage("One two three.", "Again.") as stage:
             assert asyncio.run(work(stage)).text == "Again."
-
-
-def behaviours(suite: type[ProviderSuite]) -> Mapping[str, str]:
-    """The ids of a suite's behaviours, and the sentences that describe them."""
-    found = {}
-    for name in dir(suite):
-        if name.startswith("test_"):
-            head, _, sentence = (getattr(suite, name).__doc__ or "").partition(": ")
-            found[head] = sentence
-    return found

@@ -1,14 +1,17 @@
 """What every `SessionStore` does. Inherit, and say how one is made::
 
-class TestMyStore(SessionStoreSuite):
-    def make_store(self, tmp_path: Path) -> SessionStore:
-        return MyStore(tmp_path)
+    class TestMyStore(SessionStoreSuite):
+        def make_store(self, tmp_path: Path) -> SessionStore:
+            return MyStore(tmp_path)
+
+With ``factory = "my_module:MyStore"`` and ``arguments`` in place of the method it runs in a plugin host, too.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,6 +67,8 @@ from hermes.contracts.store import (
 )
 from hermes.contracts.values import Done
 
+from .contract_suite import FactorySuite
+
 T = TypeVar("T")
 HOLDER = "one"
 
@@ -118,24 +123,35 @@ class Scene:
         return [hit.session_id for hit in result.hits]
 
 
-class SessionStoreSuite:
-    """Inherit, and define `make_store`."""
+class SessionStoreSuite(FactorySuite):
+    """Inherit, and define ``factory`` or `make_store`."""
+
+    contract = "store"
 
     def make_store(self, tmp_path: Path) -> SessionStore:
         """A new, empty store."""
         raise NotImplementedError
+
+    @asynccontextmanager
+    async def serving(self, tmp_path: Path) -> AsyncIterator[SessionStore]:
+        if self.factory:
+            async with self.opened() as served:
+                yield served
+        else:
+            yield self.make_store(tmp_path)
 
     @pytest.fixture
     def play(self, tmp_path: Path) -> Callable[[Callable[[Scene], Awaitable[T]]], T]:
         """Runs a coroutine function on a `Scene`."""
 
         async def run(act: Callable[[Scene], Awaitable[T]]) -> T:
-            scene = Scene(self.make_store(tmp_path))
-            try:
-                await scene.create("s")
-                return await act(scene)
-            finally:
-                await scene.store.close(Done())
+            async with self.serving(tmp_path) as store:
+                scene = Scene(store)
+                try:
+                    await scene.create("s")
+                    return await act(scene)
+                finally:
+                    await store.close(Done())
 
         return lambda act: asyncio.run(run(act))
 

@@ -1,7 +1,8 @@
 """Conformance of terminal backends, by inheritance, and a harness to call tools with a real backend.
 
-A backend's test file has a subclass of `TerminalSuite` with `make_backend`. Behaviours follow the backend's
-declared capabilities; each test's docstring starts with the behaviour's id. Override a test only as a strict
+A backend's test file has a subclass of `TerminalSuite` with ``factory``, such as ``my_module:MyTerminal``, which is
+served in this process and in a plugin host; or with `make_backend`, for this process alone. Behaviours follow the
+backend's declared capabilities; each test's docstring starts with the behaviour's id. Override a test only as a strict
 expected failure that says why.
 """
 
@@ -10,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -40,6 +41,7 @@ from hermes.contracts.terminal import (
     SignalProcess,
     SpawnProcess,
     TerminalBackend,
+    TerminalCapabilities,
     TerminalInfo,
     TerminalRef,
     WriteFile,
@@ -48,8 +50,7 @@ from hermes.contracts.terminal import (
 from hermes.contracts.tool import ToolCall
 from hermes.contracts.values import Done
 
-DEADLINE = 30.0
-"""Seconds within which whatever a test waits for has to come."""
+from .contract_suite import DEADLINE, FactorySuite, eventually
 
 
 class Result(NamedTuple):
@@ -111,19 +112,22 @@ class Driver:
         return await self.backend.stat(PathRef(terminal=self.id, path=path))
 
 
-async def eventually(condition: Callable[[], Awaitable[Any]]) -> Any:
-    """Asks until the answer is true, and returns it. `TimeoutError` after `DEADLINE`."""
-    async with asyncio.timeout(DEADLINE):
-        while not (answer := await condition()):  # noqa: ASYNC110 (the other side is a process: no event tells of it)
-            await asyncio.sleep(0.01)  # The pace of asking; the deadline bounds it.
-        return answer
-
-
-class TerminalSuite:
+class TerminalSuite(FactorySuite):
     """The behaviours of a `TerminalBackend`."""
+
+    contract = "terminal"
+    permissions = {"paths": ["/usr:ro", "/etc:ro"]}
 
     async def make_backend(self, tmp_path: Path) -> TerminalBackend:
         raise NotImplementedError
+
+    @asynccontextmanager
+    async def serving(self, tmp_path: Path) -> AsyncIterator[TerminalBackend]:
+        if self.factory:
+            async with self.opened() as served:
+                yield served
+        else:
+            yield await self.make_backend(tmp_path)
 
     def directory(self, tmp_path: Path) -> str:
         """Where the terminal starts: an empty directory that can be written to, as the backend names it."""
@@ -131,12 +135,12 @@ class TerminalSuite:
 
     def drive(self, tmp_path: Path, scenario: Callable[[Driver], Coroutine[Any, Any, None]]) -> None:
         async def run() -> None:
-            backend = await self.make_backend(tmp_path)
-            info = await backend.open(self.request(tmp_path, "suite"))
-            try:
-                await scenario(Driver(backend, info))
-            finally:
-                await backend.close(TerminalRef(terminal=info.id))
+            async with self.serving(tmp_path) as backend:
+                info = await backend.open(self.request(tmp_path, "suite"))
+                try:
+                    await scenario(Driver(backend, info))
+                finally:
+                    await backend.close(TerminalRef(terminal=info.id))
 
         asyncio.run(run())
 
@@ -145,8 +149,12 @@ class TerminalSuite:
 
     def need(self, tmp_path: Path, capability: str) -> None:
         """Leaves the test out where the backend does not declare ``capability``."""
-        backend = asyncio.run(self.make_backend(tmp_path))
-        if not getattr(backend.capabilities, capability):
+
+        async def declared() -> TerminalCapabilities:
+            async with self.serving(tmp_path) as backend:
+                return backend.capabilities
+
+        if not getattr(asyncio.run(declared()), capability):
             pytest.skip(f"the backend does not declare {capability}")
 
     def test_output_and_code(self, tmp_path: Path) -> None:
@@ -704,7 +712,7 @@ class ToolHarness:
             cast(Host, self),
             plugin,
             scope=Scope(home=str(workspace)),
-            data_root=workspace / "plugin-data",
+            data_root=str(workspace / "plugin-data"),
             clock=Clock(),
             log=logging.getLogger("hermes.test"),
             spawn=self._spawn,

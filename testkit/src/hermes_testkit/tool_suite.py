@@ -1,4 +1,4 @@
-"""What every plugin with tools has to do; a plugin's test is a subclass and its examples.
+"""What every plugin with tools has to do, in Hermes's process and in a plugin host; its test names examples.
 
 ::
 
@@ -23,7 +23,8 @@ import pytest
 
 from hermes import App, ToolCallPart, ToolEntry, ToolResultPart, text_of
 
-from .scripted import ScriptedModel, make_app, say
+from .contract_suite import PluginSuite
+from .scripted import ScriptedModel, say
 
 DESCRIPTION_CHARS = 600
 ALLOWED_AT_IMPORT = {"hermes", "msgspec", "pluggy", "typing_extensions"}
@@ -38,39 +39,27 @@ class Example:
     says: str = ""
 
 
-class ToolSuite:
+class ToolSuite(PluginSuite):
     """Behaviours have ids, TOOL-…; a subclass may override one only with a reason."""
 
-    plugin: ClassVar[str]
     examples: ClassVar[Sequence[Example]]
     """Calls that succeed, run in this order in one session; one of each tool at least."""
     mistakes: ClassVar[Sequence[Example]] = ()
     """Calls that fail, and are explained to the model."""
-    needs: ClassVar[Sequence[str]] = ()
-    """Other plugins that have to be there."""
-    settings: ClassVar[dict[str, Any]] = {}
 
     def prepare(self, workspace: Path) -> None:
         """Puts what the examples need into the working directory."""
 
-    def app(self, folder: Path, model: ScriptedModel) -> App:
-        workspace = folder / "workspace"
-        workspace.mkdir(exist_ok=True)
-        self.prepare(workspace)
-        return make_app(
-            folder / "home",
-            model=model,
-            only=[self.plugin, *self.needs],
-            overrides=self.settings,
-            workspace=str(workspace),
-            environ={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(folder)},
-        )
+    def app(self, *plugins: Any, model: ScriptedModel | None = None, **settings: Any) -> App:
+        app = super().app(*plugins, model=model, **settings)
+        self.prepare(Path(app.workspace))
+        return app
 
-    def entries(self, folder: Path) -> dict[str, ToolEntry]:
-        app = self.app(folder, ScriptedModel())
-        return {name: entry for name, entry in app.registry.entries().items() if entry.plugin == self.plugin}
+    def entries(self) -> dict[str, ToolEntry]:
+        entries = self.app().registry.entries()
+        return {name: entry for name, entry in entries.items() if entry.plugin == self.plugin}
 
-    def results(self, folder: Path, examples: Sequence[Example]) -> list[ToolResultPart]:
+    def results(self, examples: Sequence[Example]) -> list[ToolResultPart]:
         """Runs the calls one after the other, in one session, as if a person had allowed each."""
         calls = [
             ToolCallPart(id=f"call_{number}", name=example.tool, arguments=json.dumps(example.arguments))
@@ -79,7 +68,7 @@ class ToolSuite:
         model = ScriptedModel([*(say("", call) for call in calls), say("done")])
 
         async def run() -> None:
-            async with self.app(folder, model) as app:
+            async with self.app(model=model) as app:
                 conversation = await app.conversation(asking="inline")
                 async for event in conversation.send("go"):
                     if event.__class__.__name__ == "InputRequested":
@@ -89,9 +78,9 @@ class ToolSuite:
         parts = [message.parts[0] for message in model.requests[-1].messages if message.role == "tool"]
         return [part for part in parts if isinstance(part, ToolResultPart)]
 
-    def test_schemas_are_strict_objects(self, tmp_path: Path) -> None:
+    def test_schemas_are_strict_objects(self) -> None:
         """TOOL-SCHEMA-1: every parameter has a type, and none but the named ones is taken."""
-        entries = self.entries(tmp_path)
+        entries = self.entries()
         assert entries, f"the plugin {self.plugin} has no tools"
         for name, entry in entries.items():
             schema: Any = entry.parameters
@@ -100,20 +89,20 @@ class ToolSuite:
             for parameter, kind in schema.get("properties", {}).items():
                 assert {"type", "enum", "anyOf"} & set(kind), f"{name}.{parameter} has no type"
 
-    def test_descriptions_are_there_and_short(self, tmp_path: Path) -> None:
+    def test_descriptions_are_there_and_short(self) -> None:
         """TOOL-DESCRIPTION-1: the model is told what a tool does, in few words."""
-        for name, entry in self.entries(tmp_path).items():
+        for name, entry in self.entries().items():
             assert 0 < len(entry.description) <= DESCRIPTION_CHARS, name
 
-    def test_options_name_what_is_there(self, tmp_path: Path) -> None:
+    def test_options_name_what_is_there(self) -> None:
         """TOOL-OPTIONS-1: path arguments are parameters; what only reads has no external effect."""
-        for name, entry in self.entries(tmp_path).items():
+        for name, entry in self.entries().items():
             assert set(entry.options.paths) <= set(entry.parameters.get("properties", {})), name  # type: ignore[call-overload]
             assert not (entry.options.risk == "read" and entry.options.effects == "external"), name
 
-    def test_the_package_is_light_to_import(self, tmp_path: Path) -> None:
+    def test_the_package_is_light_to_import(self) -> None:
         """TOOL-IMPORT-1: the package itself imports nothing from outside but the kernel."""
-        module = next(iter(self.entries(tmp_path).values())).target.partition(":")[0].partition(".")[0]
+        module = next(iter(self.entries().values())).target.partition(":")[0].partition(".")[0]
         program = f"import sys; import {module}; print(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         plain = subprocess.run(
@@ -124,29 +113,29 @@ class ToolSuite:
         foreign = {name for name in loaded - ALLOWED_AT_IMPORT - {module} if not name.startswith("_")}
         assert not foreign, f"imported with {module}: {sorted(foreign)}"
 
-    def test_examples_succeed(self, tmp_path: Path) -> None:
+    def test_examples_succeed(self) -> None:
         """TOOL-CALL-1: the examples do what they say, through the whole of the agent."""
-        for example, result in zip(self.examples, self.results(tmp_path, self.examples), strict=True):
+        for example, result in zip(self.examples, self.results(self.examples), strict=True):
             text = text_of(result.content)
             assert not result.is_error, f"{example}: {text}"
             assert example.says in text, f"{example}: {text}"
 
-    def test_every_tool_has_an_example(self, tmp_path: Path) -> None:
+    def test_every_tool_has_an_example(self) -> None:
         """TOOL-CALL-2: nothing is left untried."""
-        assert {example.tool for example in self.examples} == set(self.entries(tmp_path))
+        assert {example.tool for example in self.examples} == set(self.entries())
 
-    def test_mistakes_are_explained(self, tmp_path: Path) -> None:
+    def test_mistakes_are_explained(self) -> None:
         """TOOL-ERROR-1: what cannot be done is told as an error that the tool means, never as a crash."""
-        for example, result in zip(self.mistakes, self.results(tmp_path, self.mistakes), strict=True):
+        for example, result in zip(self.mistakes, self.results(self.mistakes), strict=True):
             text = text_of(result.content)
             assert result.is_error, f"{example}: {text}"
             assert not text.startswith("The tool failed:"), f"{example}: {text}"
             assert example.says in text, f"{example}: {text}"
 
-    def test_unknown_arguments_are_refused(self, tmp_path: Path) -> None:
+    def test_unknown_arguments_are_refused(self) -> None:
         """TOOL-ERROR-2: an argument that is none does not pass in silence."""
-        wrong = [Example(name, {"no_such_argument": 1}) for name in self.entries(tmp_path)]
-        for result in self.results(tmp_path, wrong):
+        wrong = [Example(name, {"no_such_argument": 1}) for name in self.entries()]
+        for result in self.results(wrong):
             assert result.is_error
             assert "Wrong arguments" in text_of(result.content)
 

@@ -141,6 +141,7 @@ class Conversation:
         Raises:
             HermesError: the answer is none of the choices, or ``by`` may not give it.
         """
+        await self._start()
         by = by or self._options.principal
         asker = self._record.principal.id if self._record else self._options.principal.id
         taken = await self._questions.take(request_id, value, by, asker)

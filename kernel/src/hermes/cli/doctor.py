@@ -17,7 +17,9 @@ from hermes.app import App
 from hermes.contracts.errors import HermesError
 from hermes.contracts.provider import ModelsQuery
 from hermes.contracts.values import Done
+from hermes.plugins.claims import complaints
 from hermes.plugins.index import Index
+from hermes.plugins.sandbox import enforcement
 
 from .settings_file import home_of_context
 
@@ -110,6 +112,16 @@ async def _plugins(app: App) -> AsyncIterator[Finding]:
         if plugin.state == "failed":
             todo = plugin.indexed.hint or f"Mend it, or: hermes plugins disable {name}"
             yield Finding("plugins", "problem", f"{name}: {plugin.problem}", todo)
+    for text in complaints([plugin.indexed for plugin in app.plugins.plugins.values()]):
+        yield Finding("plugins", "warning", text, "Disable one of them: hermes plugins disable NAME")
+    for name, plugin in app.plugins.plugins.items():
+        if plugin.state == "unmet":
+            yield Finding("plugins", "warning", f"{name} is not used: {plugin.problem}")
+    isolated = [name for name, plugin in app.plugins.plugins.items() if plugin.indexed.isolation == "isolated"]
+    if isolated and (lack := enforcement()):
+        yield Finding("sandbox", "warning", f"{lack} ({', '.join(isolated)})")
+    elif isolated:
+        yield Finding("sandbox", "ok", f"bubblewrap holds to their permissions: {', '.join(isolated)}")
     if not app.plugins.hooks.has_guard:
         yield Finding("guard", "warning", "no guard: only reading is allowed", "Enable one: hermes plugins list")
 

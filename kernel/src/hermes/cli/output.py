@@ -21,6 +21,10 @@ class Output:
         os.dup2(2, 1)
         sys.stdout = self._stream
 
+    def fileno(self) -> int:
+        """Of the command's own output."""
+        return self._stream.fileno()
+
     def write(self, text: str) -> None:
         self._stream.write(text)
 

@@ -17,6 +17,7 @@ from hermes.plugins.indexed import IndexedPlugin
 from hermes.plugins.loader import load_target
 from hermes.plugins.manifest import OptionEntry
 
+from .context import PLUGIN
 from .output import Output
 
 
@@ -49,6 +50,10 @@ Exit codes:
 
 
 def load_command(lazy: Lazy, index: Index) -> click.Command:
+    if lazy.plugin is not None and lazy.plugin.isolation == "isolated":
+        from .isolated_command import isolated_command
+
+        return isolated_command(lazy.target.partition(":")[2], lazy.plugin, lazy.target, lazy.help)
     if lazy.plugin is not None:
         command: Any = load_target(lazy.plugin, lazy.target)
     else:
@@ -71,6 +76,8 @@ class LazyCommand(click.Command):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
+        if self._lazy.plugin is not None and parent is not None:
+            parent.meta[PLUGIN] = self._lazy.plugin.name
         return load_command(self._lazy, self._index).make_context(info_name, args, parent, **extra)
 
 
@@ -93,6 +100,8 @@ class LazyGroup(click.Group):
         lazy = self._lazy.get(cmd_name)
         if lazy is None:
             return None
+        if lazy.plugin is not None:
+            ctx.meta[PLUGIN] = lazy.plugin.name
         command = load_command(lazy, self.index)
         if isinstance(command, click.Group):
             for name, entry in self._joining.items():

@@ -13,6 +13,7 @@ from hermes.config.home import Home
 from hermes.config.load import parse_settings, read_yaml, split_sections
 from hermes.config.sections import plugin_sections
 from hermes.contracts.errors import ConfigError
+from hermes.plugins.claims import config_schemas
 from hermes.plugins.index import Index, load_index
 
 from .root import LazyGroup, home_of
@@ -51,5 +52,4 @@ def check_file(home: Home, file: Path) -> None:
     plugins = load_index(home, ignore_config=True).plugins
     own, rest = split_sections(read_yaml(file))
     settings = parse_settings(own, file)
-    schemas = [(plugin.name, plugin.manifest.config) for plugin in plugins]
-    plugin_sections(rest, settings.plugins.entries, schemas, file)
+    plugin_sections(rest, settings.plugins.entries, config_schemas(plugins), file)

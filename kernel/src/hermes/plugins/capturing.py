@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import select
+import signal
 import subprocess
 import sys
+import time
 
 import msgspec
 
 from hermes.config.home import child_environment
 from hermes.contracts.errors import PluginError
 from hermes.contracts.tool import ToolEntry
+from hermes.logs.plain import plain
 
 from .indexed import IndexedPlugin
 from .manifest import Permissions
@@ -40,20 +45,49 @@ def capture(plugin: IndexedPlugin, module: str, location: str) -> Captured:
         sandbox = Sandbox(Permissions(), code=[plugin.place], path=path)
         command, environment = sandbox.command("hermes.tools.capture", *arguments), sandbox.environment()
     else:
-        command, environment = [sys.executable, "-m", "hermes.tools.capture", *arguments], child_environment()
+        # -P: what lies in the working directory is not imported.
+        command, environment = [sys.executable, "-P", "-m", "hermes.tools.capture", *arguments], child_environment()
+    said, code = _run(command, environment, plugin, module)
     try:
-        done = subprocess.run(command, capture_output=True, timeout=SECONDS, stdin=subprocess.DEVNULL, env=environment)
-    except subprocess.TimeoutExpired:
-        raise PluginError(f"{module} was still importing after {SECONDS:.0f} s.", plugin=plugin.name) from None
-    try:
-        captured = msgspec.json.decode(done.stdout[:LIMIT], type=Captured)
+        captured = msgspec.json.decode(said, type=Captured)
     except msgspec.DecodeError:
-        raise PluginError(
-            f"importing {module} ended the process with code {done.returncode}.", plugin=plugin.name
-        ) from None
+        raise PluginError(f"importing {module} ended the process with code {code}.", plugin=plugin.name) from None
     if captured.error:
-        raise PluginError(f"{module} cannot be imported: {captured.error}", plugin=plugin.name)
+        raise PluginError(f"{module} cannot be imported: {plain(captured.error)}", plugin=plugin.name)
     for name, entry in captured.tools.items():
         if entry.plugin != plugin.name or entry.name != name:
             raise PluginError(f"{module} says that its tools are another plugin's.", plugin=plugin.name)
     return captured
+
+
+def _run(command: list[str], environment: dict[str, str], plugin: IndexedPlugin, module: str) -> tuple[bytes, int]:
+    """What the child says, up to a limit, and its exit code."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    said, ends = b"", time.monotonic() + SECONDS
+    try:
+        os.set_blocking(process.stdout.fileno(), False)
+        while len(said) < LIMIT:
+            ready, _, _ = select.select([process.stdout], [], [], max(0.0, ends - time.monotonic()))
+            if not ready:
+                raise PluginError(f"{module} was still importing after {SECONDS:.0f} s.", plugin=plugin.name)
+            piece = process.stdout.read(LIMIT - len(said))
+            if not piece:
+                break
+            said += piece
+        try:
+            return said, process.wait(max(0.1, ends - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise PluginError(f"{module} did not end after {SECONDS:.0f} s.", plugin=plugin.name) from None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()

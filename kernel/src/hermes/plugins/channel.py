@@ -18,12 +18,14 @@ from .framing import EMPTY, Frame, FrameReader, Kind, Target
 WINDOW = 256
 """Items of a stream that may be on their way before the reader has taken some."""
 MOST_CALLS = 1024
-"""Calls of the other side that may be running; reading stops until there are fewer."""
+"""Calls of the other side that may be running; more are refused."""
 GRACE_SECONDS = 1.0
 """How long the other side may take to end a call that was cancelled, before it counts as hung."""
 POLL_SECONDS = 0.05
 MOST_WAITING = 8 * 1024 * 1024
 """Bytes that wait to be sent; streams stop until there are fewer."""
+MOST_UNREAD = 128 * 1024 * 1024
+"""Bytes that wait to be sent; who reads so slowly is given up."""
 
 
 class ChannelClosed(PluginError):
@@ -112,8 +114,8 @@ class Channel(asyncio.Protocol):
         try:
             for frame in self._reader.feed(data):
                 self._take(frame)
-        except (msgspec.DecodeError, ValueError, IndexError) as error:
-            self._problem = error
+        except (msgspec.DecodeError, ValueError, IndexError, RecursionError) as error:
+            self._problem = ValueError(str(error))
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -152,6 +154,9 @@ class Channel(asyncio.Protocol):
     def _flush(self) -> None:
         if self._out and self._transport is not None and not self._transport.is_closing():
             self._transport.write(b"".join(self._out))
+            if self._transport.get_write_buffer_size() > MOST_UNREAD:
+                self._problem = ValueError("it does not read what is sent to it")
+                self._transport.abort()
         self._out.clear()
 
     async def idle(self) -> None:
@@ -244,11 +249,12 @@ class Channel(asyncio.Protocol):
         elif kind in (Kind.CALL, Kind.STREAM):
             if number in self._tasks:
                 raise ValueError(f"the call {number} is running already")
+            if len(self._tasks) >= MOST_CALLS:
+                self._tell(number, PluginError(f"more than {MOST_CALLS} calls are running"))
+                return
             work = self._answer if kind == Kind.CALL else self._supply
             task = self._tasks[number] = self._loop.create_task(work(frame))
-            task.add_done_callback(lambda task: self._done(number))
-            if len(self._tasks) >= MOST_CALLS and self._transport is not None:
-                self._transport.pause_reading()
+            task.add_done_callback(lambda task: self._tasks.pop(number, None) and None)
         elif kind == Kind.CANCEL:
             if number in self._tasks:
                 self._tasks[number].cancel()
@@ -279,11 +285,6 @@ class Channel(asyncio.Protocol):
             inflow.ended = True
             inflow.error = _raised(frame.body) if frame.kind == Kind.ERROR else None
         inflow.wake()
-
-    def _done(self, number: int) -> None:
-        self._tasks.pop(number, None)
-        if len(self._tasks) == MOST_CALLS - 1 and self._transport is not None and self.alive:
-            self._transport.resume_reading()
 
     async def _answer(self, frame: Frame) -> None:
         try:

@@ -8,6 +8,8 @@ from typing import Generic, NamedTuple, TypeVar
 from hermes.contracts.provider import ProviderSpec
 
 from .indexed import IndexedPlugin
+from .limits import limited
+from .manifest import ConfigSchema
 
 Claimed = TypeVar("Claimed")
 
@@ -58,6 +60,7 @@ def complaints(plugins: Iterable[IndexedPlugin], taken: Iterable[str] = ()) -> l
     told = [plugin.clash for plugin in usable if plugin.clash]
     told += settle("provider", provider_claims(usable), ties=False)[1]
     told += settle("tool", [Claim(name, plugin, None) for plugin in usable for name in plugin.tools])[1]
+    told += settle("section", section_claims(usable))[1]
     commands = [Claim(name, plugin, None) for plugin in usable for name in plugin.manifest.commands]
     told += settle("command", commands)[1]
     told += [
@@ -69,5 +72,27 @@ def complaints(plugins: Iterable[IndexedPlugin], taken: Iterable[str] = ()) -> l
     return [*told, *settle("option", options)[1]]
 
 
+def config_schemas(plugins: Iterable[IndexedPlugin]) -> list[tuple[str, ConfigSchema]]:
+    """Each plugin's name and schema. A top-level section belongs to one plugin; others have theirs in its entry."""
+    usable = [plugin for plugin in plugins if not plugin.problem]
+    owners, _ = settle("section", section_claims(usable))
+    schemas = []
+    for plugin in plugins:
+        schema = plugin.manifest.config
+        owner = owners.get(schema.section)
+        mine = owner is not None and owner.plugin.name == plugin.name
+        schemas.append((plugin.name, schema if mine else ConfigSchema(properties=schema.properties)))
+    return schemas
+
+
+def section_claims(plugins: Iterable[IndexedPlugin]) -> list[Claim[None]]:
+    found = [(plugin.manifest.config.section, plugin) for plugin in plugins if plugin.manifest.config.section]
+    return [Claim(section, plugin, None) for section, plugin in found]
+
+
 def provider_claims(plugins: Iterable[IndexedPlugin]) -> list[Claim[ProviderSpec]]:
-    return [Claim(name, plugin, spec) for plugin in plugins for name, spec in plugin.manifest.providers.items()]
+    return [
+        Claim(name, plugin, limited(plugin, spec))
+        for plugin in plugins
+        for name, spec in plugin.manifest.providers.items()
+    ]

@@ -13,12 +13,15 @@ import msgspec
 
 from hermes.config.home import Home
 from hermes.contracts.errors import HermesError, PluginError
+from hermes.logs.plain import plain
 
 from .capturing import capture
 from .environments import build_environment, unmet
 from .indexed import IndexedPlugin, Source, placed
+from .loader import own_module
 from .lock import LockedPlugin, package_folder, read_lock
 from .manifest import GUARD_HOOKS, Manifest, header_of, parse_manifest, read_manifest
+from .manifest_limits import pattern_problem
 
 GROUP = "hermes.plugins"
 
@@ -151,10 +154,8 @@ class Finder(NamedTuple):
             found = self._placed(msgspec.structs.replace(start, manifest=manifest), requirements)
             tools = dict(manifest.tools)
             for tool_module in manifest.tool_modules:
-                written = f"hermes_plugin_{start.name.replace('-', '_')}"
-                inner = start.module + tool_module.removeprefix(written) if location else tool_module
-                tools.update(capture(found, inner, location).tools)
-        except HermesError as error:
+                tools.update(capture(found, own_module(found, tool_module), location).tools)
+        except Exception as error:  # noqa: BLE001 (the boundary: a manifest may be anything)
             return self._broken(start, error, text_of(file.parent / "__init__.py"), text_of(file))
         return msgspec.structs.replace(found, tools=tools)
 
@@ -162,11 +163,11 @@ class Finder(NamedTuple):
         file = Path(start.path)
         try:
             manifest = read_manifest(file)
-            if manifest.hooks or manifest.tool_modules or manifest.commands:
+            if manifest.hooks or manifest.tool_modules or manifest.tools or manifest.commands or manifest.contracts:
                 raise PluginError(f"{file} is only data: it cannot have hooks, tools or commands.")
-        except HermesError as error:
+            return self._placed(msgspec.structs.replace(start, name=manifest.name, manifest=manifest, module=""), [])
+        except Exception as error:  # noqa: BLE001 (the boundary)
             return self._broken(start, error)
-        return msgspec.structs.replace(start, name=manifest.name, manifest=manifest, module="")
 
     def _single(self, start: IndexedPlugin, requirements: list[str] | None = None) -> IndexedPlugin:
         file = Path(start.path)
@@ -178,7 +179,7 @@ class Finder(NamedTuple):
             found = msgspec.structs.replace(start, name=declared.name, manifest=declared, module=module)
             found = self._placed(found, requirements)
             captured = capture(found, module, str(file))
-        except HermesError as error:
+        except Exception as error:  # noqa: BLE001 (the boundary)
             return self._broken(start, error, text)
         hooks = sorted({*declared.hooks, *captured.hooks})
         return msgspec.structs.replace(
@@ -192,9 +193,13 @@ class Finder(NamedTuple):
         asked = requirements if requirements is not None else plugin.manifest.requires.packages
         wanted = unmet(asked) if asked else []
         environment = str(build_environment(self.home.cache, wanted, self.tell)) if wanted else ""
-        return placed(msgspec.structs.replace(plugin, environment=environment), self.entries)
+        found = placed(msgspec.structs.replace(plugin, environment=environment), self.entries)
+        for pattern in found.manifest.secret_patterns:
+            if problem := pattern_problem(pattern, trusted=found.first_party or not found.restricted):
+                raise PluginError(f"secret_patterns: {problem}.", plugin=found.name)
+        return found
 
-    def _broken(self, plugin: IndexedPlugin, error: HermesError, *texts: str) -> IndexedPlugin:
+    def _broken(self, plugin: IndexedPlugin, error: Exception, *texts: str) -> IndexedPlugin:
         """A plugin that cannot be used. If its text, or its last good manifest, names a guard's hook, it counts as a
         guard: fail closed.
         """
@@ -208,8 +213,8 @@ class Finder(NamedTuple):
             plugin,
             manifest=Manifest(name=plugin.name, hooks=hooks),
             tools={},
-            problem=str(error),
-            hint=error.hint or f"Mend it, or: hermes plugins disable {plugin.name}",
+            problem=plain(str(error) if isinstance(error, HermesError) else f"{type(error).__name__}: {error}", 2000),
+            hint=getattr(error, "hint", "") or f"Mend it, or: hermes plugins disable {plugin.name}",
         )
 
 

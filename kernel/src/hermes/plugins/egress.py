@@ -17,10 +17,15 @@ import threading
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from hermes.logs.plain import plain
+
 PORTS = (80, 443)
 HEAD_LIMIT = 64 * 1024
 CHUNK = 64 * 1024
 CONNECT_SECONDS = 20.0
+HEAD_SECONDS = 20.0
+MOST_CONNECTIONS = 64
+"""Of one plugin host at a time; more are refused."""
 
 
 class Refused(Exception):
@@ -56,9 +61,11 @@ class Egress:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
+            if len(self._tasks) > MOST_CONNECTIONS:
+                raise Refused(f"more than {MOST_CONNECTIONS} connections at a time")
             await self._serve(reader, writer)
         except Refused as error:
-            self._log.warning("%s was kept from the network: %s", self._whose, error)
+            self._log.warning("%s was kept from the network: %s", self._whose, plain(str(error)))
             body = f"{error}\n".encode()
             head = f"HTTP/1.1 403 Forbidden\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
             with contextlib.suppress(OSError):
@@ -72,23 +79,26 @@ class Egress:
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
+        async with asyncio.timeout(HEAD_SECONDS):
+            head = await reader.readuntil(b"\r\n\r\n")
         line, _, rest = head.partition(b"\r\n")
         method, address, version = line.decode("latin-1").split(" ", 2)
         if method == "CONNECT":
             host, _, port = address.rpartition(":")
             upstream = await self._connect(host.strip("[]"), int(port))
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        else:
-            parts = urlsplit(address)
-            if parts.scheme != "http" or not parts.hostname:
-                raise Refused(f"{address[:100]} is no address that a proxy can fetch")
-            upstream = await self._connect(parts.hostname, parts.port or 80)
-            path = parts._replace(scheme="", netloc="").geturl() or "/"
-            kept = [line for line in rest.split(b"\r\n") if not line.lower().startswith((b"proxy-", b"connection:"))]
-            first = f"{method} {path} {version}\r\nConnection: close\r\n".encode("latin-1")
-            upstream[1].write(first + b"\r\n".join(kept))
-        await _join(reader, writer, *upstream)
+            await _join(reader, writer, *upstream)
+            return
+        parts = urlsplit(address)
+        if parts.scheme != "http" or not parts.hostname:
+            raise Refused(f"{address[:100]} is no address that a proxy can fetch")
+        upstream = await self._connect(parts.hostname, parts.port or 80)
+        path = parts._replace(scheme="", netloc="").geturl() or "/"
+        kept, length = _headers(rest)
+        place = parts.netloc.rpartition("@")[2]
+        head = f"{method} {path} {version}\r\nHost: {place}\r\nConnection: close\r\n".encode("latin-1")
+        upstream[1].write(head + b"".join(line + b"\r\n" for line in kept) + b"\r\n")
+        await _join(reader, writer, *upstream, most=length)
 
     async def _connect(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         allowed = [entry for entry in self._hosts if _matches(entry, host, port)]
@@ -103,6 +113,25 @@ class Egress:
             if not addresses:
                 raise Refused(f"{host} is an address of the local network, which has to be listed as it stands")
             return await asyncio.open_connection(addresses[0], port, limit=CHUNK)
+
+
+def _headers(block: bytes) -> tuple[list[bytes], int]:
+    """What is sent on, and how long the request's body is: nothing that comes after it is sent.
+
+    Raises:
+        Refused: it cannot be known how long the body is.
+    """
+    kept, length = [], 0
+    for line in block.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        name = name.lower()
+        if name == b"transfer-encoding":
+            raise Refused("a request without TLS has to say how long it is (Content-Length)")
+        if name == b"content-length":
+            length = int(value)
+        if line and not name.startswith(b"proxy-") and name not in (b"connection", b"host", b"upgrade"):
+            kept.append(line)
+    return kept, length
 
 
 def _is_local_name(host: str) -> bool:
@@ -131,19 +160,22 @@ async def _join(
     writer: asyncio.StreamWriter,
     far_reader: asyncio.StreamReader,
     far_writer: asyncio.StreamWriter,
+    *,
+    most: int | None = None,
 ) -> None:
-    """Carries bytes both ways until one side ends."""
+    """Carries bytes both ways until one side ends. ``most``: how many go out; None: any number."""
 
-    async def carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        while data := await source.read(CHUNK):
+    async def carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter, left: int | None = None) -> None:
+        while left != 0 and (data := await source.read(CHUNK if left is None else min(left, CHUNK))):
+            left = None if left is None else left - len(data)
             sink.write(data)
             await sink.drain()
-        if sink.can_write_eof():
+        if left is None and sink.can_write_eof():
             sink.write_eof()
 
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(carry(reader, far_writer))
+            group.create_task(carry(reader, far_writer, most))
             group.create_task(carry(far_reader, writer))
     except* OSError:
         pass  # a side that goes away ends the connection, as it would without us

@@ -12,6 +12,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from hermes.contracts.errors import ErrorInfo
 from hermes.contracts.hookspecs import HOOK_OPTIONS_ATTRIBUTE, HookOptions
 
@@ -199,13 +201,15 @@ class Contained:
         values: Mapping[str, Any],
         *,
         returns: tuple[type, ...] = (),
+        most: int = 0,
         threaded: bool = False,
         begun: Awaitable[Any] | None = None,
     ) -> tuple[Any, bool]:
         """The answer, and whether the call succeeded.
 
-        ``threaded``: a plain function runs on a daemon thread, so that its deadline binds; for guards. ``begun``: what
-        the function returned already and has still to be awaited.
+        ``most``: bytes that the answer may have, encoded; 0: any. ``threaded``: a plain function runs on a daemon
+        thread, so that its deadline binds; for guards. ``begun``: what the function returned already and has still to
+        be awaited.
         """
         deadline = implementation.deadline or (GUARD_SECONDS if threaded else OBSERVER_SECONDS)
         stats = self._stats(implementation)
@@ -227,6 +231,8 @@ class Contained:
                 async with asyncio.timeout(deadline):
                     answer = await answer
             _check(answer, returns)
+            if most and answer is not None:
+                answer = _bounded(answer, most)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -268,6 +274,15 @@ def _check(answer: Any, returns: tuple[type, ...]) -> None:
     if answer is not None and returns and not isinstance(answer, returns):
         wanted = " or ".join(kind.__name__ for kind in returns)
         raise WrongType(f"it returned {type(answer).__name__}, not {wanted} or None")
+
+
+def _bounded(answer: Any, most: int) -> Any:
+    """What a model is to read of it has to be written by somebody, and is paid for by somebody."""
+    settled = answer if isinstance(answer, str | msgspec.Struct) else tuple(answer)
+    size = len(settled) if isinstance(settled, str) else len(msgspec.msgpack.encode(settled))
+    if size > most:
+        raise WrongType(f"it returned {size} bytes; {most} are the most")
+    return settled
 
 
 def _timed(error: BaseException, deadline: float) -> BaseException:

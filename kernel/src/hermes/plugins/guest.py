@@ -32,6 +32,17 @@ class LoadRequest(Value, kw_only=True):
     """The plugin that knows how to load this one, where its format is foreign."""
 
 
+class CommandRequest(Value, kw_only=True):
+    """A command to run in a sandbox. ``connection``: the descriptor of a socket to the kernel."""
+
+    load: LoadRequest
+    target: str
+    program: str
+    """What the command calls itself, e.g. ``hermes dice``."""
+    arguments: tuple[str, ...]
+    connection: int
+
+
 class HookMark(Value, kw_only=True):
     """A hook's implementation. ``attribute``: its name in the plugin's module."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,6 +26,9 @@ from hermes.contracts.verdict import STRICTNESS, Continue, MessageVerdict, Model
 
 from .guard import Contained, Implementation
 
+MOST_TEXT = 100_000
+"""Characters that one hook may add to what a model reads."""
+
 
 class GuardDown(NamedTuple):
     """A guard that is enabled and cannot judge: what it would judge is denied."""
@@ -36,16 +39,26 @@ class GuardDown(NamedTuple):
 
 
 class Hooks:
-    """Every hook as a method. One is made for a turn by `for_turn`, so that plugins' context variables last one."""
+    """Every hook as a method. One is made for a turn by `for_turn`, so that plugins' context variables last one.
 
-    def __init__(self, table: Mapping[str, list[Implementation]], contained: Contained, down: list[GuardDown]) -> None:
+    ``limit`` takes from a provider what the plugin that answers with it may not claim.
+    """
+
+    def __init__(
+        self,
+        table: Mapping[str, list[Implementation]],
+        contained: Contained,
+        down: list[GuardDown],
+        limit: Callable[[str, ProviderSpec], ProviderSpec],
+    ) -> None:
+        self._limit = limit
         self._table = table
         self._contained = contained
         self._down = down
 
     def for_turn(self, surface: str = "") -> Hooks:
         """Also for what happens in a session between turns."""
-        return Hooks(self._table, self._contained.for_turn(surface), self._down)
+        return Hooks(self._table, self._contained.for_turn(surface), self._down, self._limit)
 
     @property
     def has_guard(self) -> bool:
@@ -59,13 +72,15 @@ class Hooks:
         for implementation in self._table["resolve_provider"]:
             spec, _ = await self._contained.call(implementation, {"query": query}, returns=(ProviderSpec,))
             if spec is not None:
-                return spec  # type: ignore[no-any-return]
+                return self._limit(implementation.plugin, spec)
         return None
 
     async def system_blocks(self, session: SessionInfo) -> list[SystemBlock]:
         blocks: list[SystemBlock] = []
         for implementation in self._table["system_blocks"]:
-            found, _ = await self._contained.call(implementation, {"session": session}, returns=(Iterable,))
+            found, _ = await self._contained.call(
+                implementation, {"session": session}, returns=(Iterable,), most=MOST_TEXT
+            )
             blocks += [block for block in found or () if isinstance(block, SystemBlock)]
         return blocks
 
@@ -82,7 +97,7 @@ class Hooks:
         """Pairs of plugin and context."""
         found = []
         for implementation in self._table["pre_llm_call"]:
-            text, _ = await self._contained.call(implementation, {"turn": turn}, returns=(str,))
+            text, _ = await self._contained.call(implementation, {"turn": turn}, returns=(str,), most=MOST_TEXT)
             if text:
                 found.append((implementation.plugin, text))
         return found
@@ -92,7 +107,7 @@ class Hooks:
         replaced = None
         for implementation in self._table["post_llm_call"]:
             values = {"turn": turn, "answer": answer}
-            text, _ = await self._contained.call(implementation, values, returns=(str,))
+            text, _ = await self._contained.call(implementation, values, returns=(str,), most=MOST_TEXT)
             if text is not None:
                 replaced = (implementation.plugin, text)
                 answer = msgspec.structs.replace(answer, text=text)
@@ -115,7 +130,9 @@ class Hooks:
         """All rewrites as one: the last arguments, or the first finished result."""
         rewrite = ToolRewrite()
         for implementation in self._for_tool("rewrite_tool_call", call):
-            answer, _ = await self._contained.call(implementation, {"call": call}, returns=(ToolRewrite,))
+            answer, _ = await self._contained.call(
+                implementation, {"call": call}, returns=(ToolRewrite,), most=MOST_TEXT
+            )
             if answer is None:
                 continue
             if answer.result is not None:
@@ -158,7 +175,7 @@ class Hooks:
 
     async def on_turn_end(self, turn: TurnInfo) -> Continue | None:
         for implementation in self._table["on_turn_end"]:
-            answer, _ = await self._contained.call(implementation, {"turn": turn}, returns=(Continue,))
+            answer, _ = await self._contained.call(implementation, {"turn": turn}, returns=(Continue,), most=MOST_TEXT)
             if answer is not None:
                 return answer  # type: ignore[no-any-return]
         return None

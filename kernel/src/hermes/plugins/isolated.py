@@ -13,7 +13,6 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,6 +24,7 @@ from hermes.contracts.messages import TextPart
 from hermes.contracts.scope import Scope
 from hermes.contracts.service import Provision
 from hermes.contracts.tool import ToolEntry, ToolOutcome
+from hermes.logs.plain import plain
 
 from .border import CONTRACTS, decode, encode, hook_arguments, hook_result, remote
 from .channel import Channel, ChannelClosed, Server
@@ -43,6 +43,9 @@ BACKOFF = (0.0, 0.1, 0.4, 1.6)
 """Seconds before each new start, by how often the host died within the window."""
 LOGGED_BYTES = 64 * 1024
 """Of what a host's plugins print, for each start; the rest is dropped, and said so."""
+LOGGED_LINE = 2000
+BEHIND_SECONDS = 3.0
+"""How long an observer of events that is far behind may take for the next one."""
 MOST_EVENTS = 512
 """Events on their way to an observer before the next one waits."""
 
@@ -81,7 +84,6 @@ class PluginHost:
         self._channel: Channel | None = None
         self._starting: asyncio.Task[Channel] | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._gone = asyncio.Event()
         self._deaths: collections.deque[float] = collections.deque(maxlen=DEATHS)
         self._egress: Egress | None = None
         self._folder = ""
@@ -205,11 +207,15 @@ class PluginHost:
         self._logged = 0
         os.set_blocking(reading, False)
         loop.add_reader(reading, self._read_output, reading)
-        self._gone = asyncio.Event()
-        process, gone = self._process, self._gone
-        _, channel = await loop.create_connection(
-            lambda: Channel(self._server, lambda error: self._lost(process, gone, error), self.kill), sock=ours
-        )
+        process = self._process
+        try:
+            _, channel = await loop.create_connection(
+                lambda: Channel(self._server, lambda error: self._lost(process, error), self.kill), sock=ours
+            )
+        except BaseException:
+            process.kill()
+            ours.close()
+            raise
         return channel
 
     async def _sandbox(self) -> Sandbox:
@@ -252,7 +258,7 @@ class PluginHost:
         if before < LOGGED_BYTES:
             for line in data[: LOGGED_BYTES - before].decode(errors="replace").splitlines():
                 if line.strip():
-                    self._around.log.info("[%s] %s", self.name, line)
+                    self._around.log.info("[%s] %s", self.name, plain(line, LOGGED_LINE))
             if self._logged >= LOGGED_BYTES:
                 self._around.log.warning("[%s] prints too much; the rest is dropped", self.name)
 
@@ -261,12 +267,11 @@ class PluginHost:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
 
-    def _lost(self, process: subprocess.Popen[bytes], gone: asyncio.Event, error: Exception | None) -> None:
+    def _lost(self, process: subprocess.Popen[bytes], error: Exception | None) -> None:
         """The connection is gone, and with it the process; a new one is started, unless there were too many."""
         if process.poll() is None:
             process.kill()
         code = process.wait()
-        gone.set()
         if self._closing:
             return
         why = f"it ended with signal {-code}" if code < 0 else f"it ended with code {code}"
@@ -303,9 +308,6 @@ class PluginHost:
             channel.close()
         self.kill()
         if self._process is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_SECONDS):
-                    await self._gone.wait()
             self._process.wait()
         if self._egress is not None:
             await self._egress.close()
@@ -318,15 +320,19 @@ def _seen(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
+class RemoteHooks:
+    """Has a plugin's hooks as a module would. Two of them are never equal, as the registry wants it."""
+
+
 class RemotePlugin:
     """A plugin in a host, in the form in which the manager takes one in this process."""
 
     def __init__(self, host: PluginHost, name: str, loaded: Loaded, contract: Callable[[str], type | None]) -> None:
         self.host = host
         self.name = name
-        self.hooks = SimpleNamespace(
-            **{mark.attribute: _hook(host, name, mark) for mark in loaded.hooks},
-        )
+        self.hooks = RemoteHooks()
+        for mark in loaded.hooks:
+            setattr(self.hooks, mark.attribute, _hook(host, name, mark))
         self.provisions = [
             Provision(kind, provided, _maker(host, name, kind, provided, contract))
             for kind, provided in loaded.provisions
@@ -379,11 +385,17 @@ class _Events:
         self._under_way: collections.deque[asyncio.Future[Any]] = collections.deque()
 
     async def tell(self, **values: Any) -> None:
-        """Raises what an earlier event came to, where it failed."""
+        """Raises what an earlier event came to, where it failed. Who does not keep up loses its process."""
         channel = await self._host.channel()
-        while self._under_way and (self._under_way[0].done() or len(self._under_way) >= MOST_EVENTS):
-            await self._under_way.popleft()
+        if len(self._under_way) >= MOST_EVENTS:
+            await asyncio.wait([self._under_way[0]], timeout=BEHIND_SECONDS)
+            if not self._under_way[0].done():
+                self._under_way.clear()
+                self._host.kill()
+                raise PluginError(f"it is {MOST_EVENTS} events behind; its process is ended")
         self._under_way.append(channel.begin(self._target, encode(values)))
+        while self._under_way[0].done():
+            self._under_way.popleft().result()
 
 
 def _maker(

@@ -10,6 +10,7 @@ import msgspec
 
 from hermes.contracts.errors import PluginError
 from hermes.contracts.host import ForeignPlugin, Host
+from hermes.logs.plain import plain
 
 from .border import CONTRACTS, decode, describe, serve_call, serve_stream
 from .framing import EMPTY, Target
@@ -86,8 +87,7 @@ class KernelServer:
     def cast(self, target: Target, body: msgspec.Raw) -> None:
         """Lines for the log; whatever else it may be is dropped."""
         if len(target) == 3 and target[0] == "log" and target[1] in self._names and target[2].isdigit():
-            text = str(decode(body, str))[:LOG_LIMIT]
-            self._log.log(min(int(target[2]), logging.ERROR), "[%s] %s", target[1], text)
+            self._log.log(min(int(target[2]), logging.ERROR), "[%s] %s", target[1], plain(decode(body, str), LOG_LIMIT))
 
     def _type(self, contract: str) -> type | None:
         return CONTRACTS.get(contract) or self._provisions.contract_type(contract)

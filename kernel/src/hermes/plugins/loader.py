@@ -10,6 +10,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from hermes.contracts.errors import PluginError
+
 from .indexed import IndexedPlugin
 
 
@@ -49,13 +51,24 @@ def load_foreign(loader: IndexedPlugin, plugin: IndexedPlugin) -> Any:
         return make(plugin.path)
 
 
+def own_module(plugin: IndexedPlugin, module: str) -> str:
+    """The name by which a module of the plugin is imported. In a folder it is not the one that is written down."""
+    written = f"hermes_plugin_{plugin.name.replace('-', '_')}"
+    if plugin.source in ("home", "project") and (module == written or module.startswith(f"{written}.")):
+        return plugin.module + module.removeprefix(written)
+    return module
+
+
 def load_target(plugin: IndexedPlugin, target: str) -> Any:
-    """What ``module:attribute`` of a manifest names. In a home or project, the module's name is the plugin's own."""
+    """What ``module:attribute`` of a manifest names. In a home or project, the module's name is the plugin's own.
+
+    Raises:
+        PluginError: it is in no module of the plugin's.
+    """
     module, _, attribute = target.partition(":")
     plugin_module(plugin)
-    if plugin.source != "installed":
-        written = f"hermes_plugin_{plugin.name.replace('-', '_')}"
-        if module == written or module.startswith(f"{written}."):
-            module = plugin.module + module.removeprefix(written)
+    module = own_module(plugin, module)
+    if not plugin.module or (module != plugin.module and not module.startswith(f"{plugin.module}.")):
+        raise PluginError(f'"{target}" is not in the package of the plugin "{plugin.name}".', plugin=plugin.name)
     with contextlib.redirect_stdout(sys.stderr):
         return getattr(importlib.import_module(module), attribute)

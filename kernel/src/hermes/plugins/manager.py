@@ -16,11 +16,14 @@ from hermes.contracts import hookspecs
 from hermes.contracts.errors import ErrorInfo, HermesError, PluginError, nearest
 from hermes.contracts.hookspecs import HOOK_OPTIONS_ATTRIBUTE, PROJECT
 from hermes.contracts.host import ForeignPlugin, PluginContext
+from hermes.contracts.provider import ProviderSpec
+from hermes.logs.plain import plain
 
 from .activation import Activation
 from .guard import Alarm, Contained, Implementation
 from .hooks import GuardDown, Hooks
 from .indexed import IndexedPlugin, placed
+from .limits import limited
 from .loader import load_foreign, load_target, plugin_module
 from .manifest import Manifest, parse_manifest
 from .plugin import Plugin, State
@@ -67,7 +70,7 @@ class PluginManager:
         self.alarm = Alarm()
         self._contained = Contained(self._report, self.alarm)
         self._activation = Activation(self._load, make_context, self._contained)
-        self.hooks = Hooks(self._table, self._contained, self._down)
+        self.hooks = Hooks(self._table, self._contained, self._down, self._limit)
         self._lacking = lacking
         self.plugins = {plugin.name: self._found(plugin) for plugin in indexed}
 
@@ -81,6 +84,9 @@ class PluginManager:
             missed: State = "failed" if indexed.manifest.is_guard or indexed.manifest.required else "unmet"
             plugin.state, plugin.problem = missed, f"it needs {', '.join(missing)}"
         return plugin
+
+    def _limit(self, plugin: str, spec: ProviderSpec) -> ProviderSpec:
+        return limited(self.plugins[plugin].indexed, spec)
 
     def give(self, plugin: Any) -> None:
         """Adds an object or module as a plugin, in place of an installed one of its name."""
@@ -136,14 +142,14 @@ class PluginManager:
         plugin = self.plugins.get(name)
         if plugin is None:
             raise PluginError(f'There is no plugin "{name}".', plugin=name, hint="See: hermes plugins list")
-        if plugin.state == "active":
+        if plugin.active:
             return plugin
         if plugin.state == "disabled":
             raise PluginError(f'The plugin "{name}" is disabled.', plugin=name, hint=f"hermes plugins enable {name}")
         async with plugin.activating:
             if plugin.state == "idle":
                 await self._try(plugin)
-        if plugin.state != "active":
+        if not plugin.active:
             raise PluginError(
                 f'The plugin "{name}" cannot be used: {plugin.problem}',
                 plugin=name,
@@ -364,7 +370,8 @@ class PluginManager:
         return [*self.stats(), *self._retired]
 
     def _report(self, implementation: Implementation, error: ErrorInfo) -> None:
-        text = f'The plugin "{implementation.plugin}" failed in {implementation.hook}: {error.kind}: {error.message}'
+        said = plain(f"{error.kind}: {error.message}")
+        text = f'The plugin "{implementation.plugin}" failed in {implementation.hook}: {said}'
         self._log.error(text)
         self._tell(implementation.plugin, implementation.hook, text)
 
@@ -372,7 +379,7 @@ class PluginManager:
         """Each trouble of a plugin once; the log has every one."""
         if (plugin, hook) not in self._told:
             self._told.add((plugin, hook))
-            self._notify(f"{text.rstrip('.')}. (hermes plugins info {plugin})")
+            self._notify(f"{plain(text.rstrip('.'))}. (hermes plugins info {plugin})")
 
 
 def _summary(error: BaseException) -> str:

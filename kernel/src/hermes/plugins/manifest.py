@@ -11,6 +11,8 @@ from hermes.contracts.errors import PluginError
 from hermes.contracts.provider import ProviderSpec
 from hermes.contracts.tool import ToolEntry
 
+from .manifest_limits import MOST_BYTES, read_yaml_safely
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -137,9 +139,18 @@ class Manifest(Struct):
 
     @property
     def tools(self) -> dict[str, ToolEntry]:
-        """Tools whose schemas are in the manifest."""
+        """Tools whose schemas are in the manifest. Whatever it says, they are this plugin's."""
         tools = self.provides.get("tools", [])
-        return msgspec.convert(tools, dict[str, ToolEntry]) if isinstance(tools, dict) else {}
+        found = msgspec.convert(tools, dict[str, ToolEntry]) if isinstance(tools, dict) else {}
+        return {
+            name: msgspec.structs.replace(
+                entry,
+                name=name,
+                plugin=self.name,
+                options=msgspec.structs.replace(entry.options, toolset=entry.options.toolset or self.name),
+            )
+            for name, entry in found.items()
+        }
 
     @property
     def is_guard(self) -> bool:
@@ -202,7 +213,7 @@ def header_of(source: str) -> dict[str, Any] | None:
 
     body = "\n".join(line[2:] for line in match["body"].splitlines())
     try:
-        tree = yaml.safe_load(body)
+        tree = read_yaml_safely(body)
     except yaml.YAMLError as error:
         raise PluginError(f"the `# /// hermes` block is not YAML: {error}") from None
     if not isinstance(tree, dict):
@@ -219,7 +230,11 @@ def read_manifest(path: Path) -> Manifest:
     import yaml
 
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        if path.stat().st_size > MOST_BYTES:
+            raise PluginError(f"{path} has more than {MOST_BYTES} bytes.", hint="A manifest is a page, not a book.")
+        tree = read_yaml_safely(path.read_text(encoding="utf-8"))
+    except PluginError as error:
+        raise PluginError(f"{path}: {error}", hint=error.hint or "Mend or remove it.") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise PluginError(f"{path} cannot be read: {error}", hint="Mend or remove it.") from None
     return parse_manifest(tree, str(path))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -40,7 +40,14 @@ class CheckedHost:
     Whatever name a request carries, the plugin acts under its own.
     """
 
-    def __init__(self, host: Callable[[], Host], plugin: str, permissions: Permissions | None) -> None:
+    def __init__(
+        self,
+        host: Callable[[], Host],
+        plugin: str,
+        permissions: Permissions | None,
+        section: Callable[[str], Mapping[str, Any]] = lambda plugin: {},
+    ) -> None:
+        self._section = section
         self._host = host
         self._plugin = plugin
         self._permissions = permissions
@@ -59,13 +66,19 @@ class CheckedHost:
         if self._permissions is not None:
             self.require(NEEDED[name])
             for secret in request.names if name == "secrets" else ():
-                if secret not in self._permissions.secrets:
+                if secret not in self._secrets(self._permissions):
                     raise self._denied(f"read the secret {secret}", f"secrets: [{secret}]")
         if name == "emit" and not request.topic.startswith(f"{self._plugin}."):
             raise self._denied(f"speak as {request.topic.partition('.')[0]}", "")
         if getattr(request, "plugin", self._plugin) != self._plugin:
             request = msgspec.structs.replace(request, plugin=self._plugin)
         return request
+
+    def _secrets(self, permissions: Permissions) -> set[str]:
+        """The names it may ask for; ``config:key`` stands for the name that the user put into its settings."""
+        named = {entry.removeprefix("config:") for entry in permissions.secrets if entry.startswith("config:")}
+        section = self._section(self._plugin) if named else {}
+        return {*permissions.secrets, *(str(section[key]) for key in named if section.get(key))}
 
     def require(self, call: str) -> None:
         """Raises PluginError: the manifest does not ask for that call."""

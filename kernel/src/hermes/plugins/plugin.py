@@ -52,6 +52,10 @@ class Plugin:
         return self.indexed.name
 
     @property
+    def active(self) -> bool:
+        return self.state == "active"
+
+    @property
     def usable(self) -> bool:
         return self.state in ("idle", "active")
 

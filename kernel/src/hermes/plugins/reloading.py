@@ -85,7 +85,7 @@ class Reloader:
             await self._unloading(name)()
             return f'The plugin "{name}" is gone.'
         plugin = self._place(found[name])
-        if running is not None and running.state == "active" and not _reloadable(plugin):
+        if running is not None and running.active and not self.can_reload(plugin):
             raise PluginError(
                 f'The plugin "{name}" runs in Hermes itself and comes with it, or with pip.',
                 plugin=name,
@@ -109,6 +109,7 @@ class Reloader:
         }
         return msgspec.structs.replace(plugin, module=module, tools=tools)
 
-
-def _reloadable(plugin: IndexedPlugin) -> bool:
-    return plugin.isolation == "isolated" or plugin.source in ("home", "project") or not plugin.module
+    @staticmethod
+    def can_reload(plugin: IndexedPlugin) -> bool:
+        """Isolated ones, and those in a folder of the user's."""
+        return plugin.isolation == "isolated" or plugin.source in ("home", "project") or not plugin.module

@@ -172,6 +172,7 @@ class Sandbox:
         if not terminal:
             yield "--new-session"
         yield from ("--proc", "/proc", "--dev", "/dev", "--size", str(TMP_BYTES), "--tmpfs", "/tmp")
+        yield from ("--size", str(TMP_BYTES), "--tmpfs", "/dev/shm", "--remount-ro", "/dev")
         shown = self._shown()
         for path in sorted(shown, key=lambda path: path.count("/")):
             yield from ("--ro-bind-try", path, path)
@@ -186,6 +187,7 @@ class Sandbox:
         yield from self._granted()
         if self._egress:
             yield from ("--bind", self._egress, EGRESS_SOCKET)
+        yield from ("--remount-ro", "/")
         yield from ("--chdir", self._workspace if "workspace" in self._permissions.paths else "/tmp")
 
     def _shown(self) -> set[str]:

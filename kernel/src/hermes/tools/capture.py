@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import resource
 import sys
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,8 @@ import msgspec
 from hermes.contracts import hookspecs
 from hermes.contracts.tool import OPTIONS_ATTRIBUTE
 from hermes.plugins.loader import load_module
+
+MEMORY = 4 << 30
 
 
 def capture(plugin: str, module: ModuleType) -> dict[str, Any]:
@@ -34,6 +37,7 @@ def capture(plugin: str, module: ModuleType) -> dict[str, Any]:
 
 def main() -> None:
     plugin, name, location = sys.argv[-3:]
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -140,6 +141,8 @@ def _imported(plugin: Plugin, entry: ToolEntry) -> Callable[..., Any]:
         raise PluginError(
             f'The tool "{entry.name}" cannot be loaded: {type(error).__name__}: {error}', plugin=entry.plugin
         ) from error
+    if not inspect.isfunction(function):
+        raise PluginError(f'The tool "{entry.name}" is no function: {entry.target}.', plugin=entry.plugin)
     return function
 
 

@@ -14,7 +14,6 @@ from hermes import (
     ModelEvent,
     ModelFinished,
     ModelRequest,
-    Provider,
     ProviderError,
     StreamBroken,
     SystemBlock,
@@ -28,9 +27,7 @@ from hermes_testkit.http_provider_suite import HttpProviderSuite
 
 class TestChatCompletions(HttpProviderSuite):
     wire = "chat_completions"
-
-    def make_provider(self) -> Provider:
-        return ChatCompletions()
+    factory = "hermes_plugin_openai.carrier:ChatCompletions"
 
 
 class Worse(ChatCompletions):

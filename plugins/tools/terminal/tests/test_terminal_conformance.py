@@ -13,8 +13,8 @@ from hermes_testkit.terminal_suite import TerminalSuite
 
 
 class TestLocal(TerminalSuite):
-    async def make_backend(self, tmp_path: Path) -> LocalTerminal:
-        return LocalTerminal()
+    factory = "hermes_plugin_terminal.local:LocalTerminal"
+    permissions = {"paths": ["/usr:ro", "/etc:ro"]}
 
 
 class Forgetful(LocalTerminal):

@@ -1,0 +1,16 @@
+"""What somebody else said, fit to be shown: one line, without what a terminal would obey."""
+
+from __future__ import annotations
+
+import unicodedata
+
+SHOWN = 500
+"""Characters of a notice."""
+
+
+def plain(text: str, limit: int = SHOWN) -> str:
+    """``text`` on one line, control and formatting characters replaced, cut at ``limit``."""
+    cut = text[: limit + 1]
+    if not cut.isprintable():
+        cut = "".join(" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in cut)
+    return cut if len(cut) <= limit else f"{cut[:limit]}…"

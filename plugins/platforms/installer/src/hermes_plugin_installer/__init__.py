@@ -1,0 +1,1 @@
+"""The commands ``hermes plugins install|update|remove|lock|search|publish``; see `commands`."""
