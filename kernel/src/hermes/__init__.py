@@ -37,7 +37,7 @@ _MODULES = {
     "hermes.contracts.events": """
         AnyEvent Event InputAnswered InputRequest InputRequested MessageQueued MessageReplaced MessageStored
         ModelEvent ModelFinished ModelRetry Notice StateUpdate TextDelta ThinkingDelta ToolCallReady ToolFinished
-        ToolOutput ToolStarted TurnFinished TurnStarted TurnSuspended UsageUpdate
+        ToolOutput ToolRefused ToolStarted TurnFinished TurnStarted TurnSuspended UsageUpdate
     """,
     "hermes.contracts.hookspecs": """
         ApprovalDecision HookOptions ModelAnswer ModelCall SessionInfo SubagentInfo TurnAnswer TurnInfo hookimpl

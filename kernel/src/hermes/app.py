@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hermes.agent.auxiliary import AuxiliaryModels
 from hermes.agent.conversation import Conversation
 from hermes.agent.follow import POLL, stored_events
 from hermes.agent.host import KernelHost
@@ -152,6 +153,14 @@ class App:
             find_secret=self.find_secret,
             conversation=self._conversations.get,
             backend=self._backend,
+            auxiliary=AuxiliaryModels(
+                self.settings,
+                lambda: self.router,
+                self.plugins,
+                conversation=self._conversations.get,
+                clock=self.clock,
+                new_id=lambda: secrets.token_hex(6),
+            ),
         )
         self.reloader = Reloader(
             self.plugins,

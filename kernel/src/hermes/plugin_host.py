@@ -262,6 +262,7 @@ def _mark(attribute: str, function: Any) -> HookMark:
         arguments=tuple(parameter.name for parameter in parameters if parameter.kind in PARAMETERS),
         deadline=options.deadline,
         tools=options.tools,
+        events=options.events,
         tryfirst=bool(marked.get("tryfirst")),
         trylast=bool(marked.get("trylast")),
     )

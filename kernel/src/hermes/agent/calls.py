@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from hermes.contracts.events import InputRequest, InputRequested, ToolFinished, ToolStarted
+from hermes.contracts.events import InputRequest, InputRequested, ToolFinished, ToolRefused, ToolStarted
 from hermes.contracts.host import Clock
 from hermes.contracts.messages import Message, TextPart, ToolCallPart, ToolResultPart
 from hermes.contracts.store import CallRecord, RequestRecord
@@ -91,6 +91,7 @@ class ToolPhase:
                     requests.append(ready)
                 else:
                     prepared.append(ready)
+                    await self._tell_refusal(ready)
             await self._run_all(prepared, answer.id, interruptible)
         except BaseException:
             await self._append(parts, prepared, answer.id, history, interrupted=True)
@@ -100,6 +101,18 @@ class ToolPhase:
             return requests
         await self._append(parts, prepared, answer.id, history)
         return []
+
+    async def _tell_refusal(self, ready: PreparedCall) -> None:
+        if ready.refused_by and ready.outcome is not None:
+            await self._journal.tell(
+                ToolRefused(
+                    call_id=ready.part.id,
+                    name=ready.part.name,
+                    by=ready.refused_by,
+                    reason=ready.outcome.text,
+                    plugin=ready.guard,
+                )
+            )
 
     async def _ready(self, part: ToolCallPart) -> PreparedCall | InputRequest:
         """The call, fit to run or with its outcome; or what has to be answered before."""
@@ -112,7 +125,7 @@ class ToolPhase:
             return prepared
         verdict = await judge(prepared.call, self._hooks)
         if verdict.decision == "deny":
-            self._refuse(prepared, denied_by_policy(verdict))
+            self._refuse(prepared, denied_by_policy(verdict), "policy", verdict)
         elif verdict.decision == "ask" and (request := await self._asked(prepared, verdict)) is not None:
             return request
         if prepared.outcome is None and prepared.call.options.executor == "client":
@@ -131,10 +144,12 @@ class ToolPhase:
             arguments=prepared.call.arguments,
             reason=verdict.reason,
             key=verdict.key,
+            turn_id=self._template.turn_id,
+            at=self._clock.now(),
         )
         answer = self._answers.get(request.id)
         if answer is None and self._asking == "never":
-            self._refuse(prepared, denied_for_want_of_a_person(verdict))
+            self._refuse(prepared, denied_for_want_of_a_person(verdict), "nobody", verdict)
             return None
         if answer is None and self._asking == "later":
             return request
@@ -147,15 +162,16 @@ class ToolPhase:
             if answer is None:
                 record = RequestRecord(turn_id=self._template.turn_id, request=request, status="void")
                 await self._journal.write(requests=(record,))
-                prepared.refuse(denied_by_silence(verdict.timeout))
+                prepared.refuse(denied_by_silence(verdict.timeout), by="silence", guard=verdict.plugin)
                 return None
         if answer not in ("once", "session", "always"):
-            prepared.refuse(denied_by_person("" if answer == "deny" else f"They say: {answer}"))
+            said = "" if answer == "deny" else f"They say: {answer}"
+            prepared.refuse(denied_by_person(said), by="person", guard=verdict.plugin)
         return None
 
-    def _refuse(self, prepared: PreparedCall, text: str) -> None:
+    def _refuse(self, prepared: PreparedCall, text: str, by: str, verdict: Verdict) -> None:
         """By policy. Where nobody is there to read on, a turn that ends with it has failed its task."""
-        prepared.refuse(text)
+        prepared.refuse(text, by=by, guard=verdict.plugin)
         if self._asking == "never":
             self.denial, self.ended_denied = text, True
 

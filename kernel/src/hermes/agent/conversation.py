@@ -23,7 +23,7 @@ from hermes.contracts.events import (
 from hermes.contracts.hookspecs import SessionInfo
 from hermes.contracts.messages import FrozenPrompt, Message, Part, TextPart, text_of
 from hermes.contracts.scope import Origin, Principal, Scope
-from hermes.contracts.store import InboxMessage, Pending, RequestRecord, SessionRecord, SessionRef
+from hermes.contracts.store import InboxMessage, Pending, RequestRecord, SessionRecord, SessionRef, UsageRow
 from hermes.models.router import Target
 
 from .calls import Asking
@@ -169,6 +169,11 @@ class Conversation:
             self._following.cancel()
 
     @property
+    def turn_id(self) -> str:
+        """Of the turn that is running; blank if none is."""
+        return self._turn.id if self._turn else ""
+
+    @property
     def asking(self) -> Asking:
         return self._options.asking
 
@@ -182,6 +187,10 @@ class Conversation:
     async def show(self, event: Event) -> None:
         """Tells the watchers of something that happens while a tool runs."""
         await self._publish(self._stamped(event))
+
+    async def book(self, usage: tuple[UsageRow, ...]) -> None:
+        """Adds what a plugin's own model calls cost."""
+        await self._journal(self.turn_id).write(usage=usage)
 
     async def put_question(self, event: InputRequested) -> str:
         """A tool's question to the person who is there; waits for the answer."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from hermes.contracts.errors import PluginError, ToolError
+from hermes.contracts.errors import ToolError
 from hermes.contracts.events import InputRequest, InputRequested, ToolOutput
 from hermes.contracts.host import (
     AuxAnswer,
@@ -49,6 +49,7 @@ from hermes.tools.policy import denied_by_policy, denied_for_want_of_a_person, j
 from hermes.tools.registry import ToolRegistry
 from hermes.tools.runner import ToolRunner
 
+from .auxiliary import AuxiliaryModels
 from .conversation import Conversation
 
 BUS_LIMIT = 256
@@ -69,7 +70,9 @@ class KernelHost:
         find_secret: FindSecret,
         conversation: Callable[[str], Conversation | None],
         backend: Callable[[], str],
+        auxiliary: AuxiliaryModels,
     ) -> None:
+        self._auxiliary = auxiliary
         self._plugins = plugins
         self._registry = registry
         self._runner = runner
@@ -103,11 +106,7 @@ class KernelHost:
         return await self._store().list_state(key)
 
     async def llm(self, request: AuxRequest) -> AuxAnswer:
-        raise PluginError(
-            f'No auxiliary model is configured for "{request.task}".',
-            plugin=request.plugin,
-            hint="Auxiliary models are not available in this version.",
-        )
+        return await self._auxiliary.ask(request)
 
     async def call_tool(self, request: ToolRequest) -> ToolOutcome:
         conversation = self._conversation(request.session_id)
@@ -125,6 +124,8 @@ class KernelHost:
             name=part.name,
             arguments={},
             session_id=session.id,
+            turn_id=conversation.turn_id,
+            parent_call=request.call_id,
             workspace=session.workspace,
             surface=session.surface,
             scope=session.scope,
@@ -134,9 +135,9 @@ class KernelHost:
         if prepared.outcome is None:
             verdict = await judge(prepared.call, hooks)
             if verdict.decision == "deny":
-                prepared.refuse(denied_by_policy(verdict))
+                prepared.refuse(denied_by_policy(verdict), by="policy", guard=verdict.plugin)
             elif verdict.decision == "ask":
-                prepared.refuse(denied_for_want_of_a_person(verdict))
+                prepared.refuse(denied_for_want_of_a_person(verdict), by="nobody", guard=verdict.plugin)
         return prepared.outcome or await self._runner.run(prepared, hooks)
 
     async def find_sessions(self, query: SessionQuery) -> SessionList:

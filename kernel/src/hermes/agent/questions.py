@@ -79,7 +79,7 @@ class Questions:
         if not (await self._store.answer(written)).accepted:
             return None
         if request.kind == "approval":
-            decision = ApprovalDecision(answer=value, by=by, session_id=self._session_id)
+            decision = ApprovalDecision(answer=value, by=by, session_id=self._session_id, turn_id=record.turn_id)
             await self._hooks.on_approval(request, decision)
         waiting = self._waiting.get(request_id)
         # Read again: another answer may have come meanwhile, and then one of the two has to be the last.

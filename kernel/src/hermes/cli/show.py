@@ -16,8 +16,10 @@ from hermes.contracts.events import (
     Notice,
     TextDelta,
     ToolFinished,
+    ToolRefused,
     ToolStarted,
 )
+from hermes.logs.plain import plain
 
 from .output import Output, complain
 
@@ -47,6 +49,8 @@ class Show:
             case ToolFinished():
                 mark = "failed" if event.is_error else "done"
                 self._line(f"  {mark} in {event.seconds:.1f} s")
+            case ToolRefused() if event.by != "mistake":
+                self._line(f"· {event.name} {plain(event.reason, SHORT)}")
             case MessageReplaced() if self._text:
                 self._line(f"[replaced by {event.plugin}:]")
                 self._out.line(event.text)

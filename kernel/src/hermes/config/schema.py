@@ -34,6 +34,13 @@ class AgentSection(Section):
     project_context: Annotated[bool, Meta(description="Read AGENTS.md and its like into the prompt.")] = True
 
 
+class AuxiliarySection(Section):
+    provider: Annotated[str, Meta(description="Empty: the session's own.")] = ""
+    model: Annotated[str, Meta(description="Empty: the session's own.")] = ""
+    max_tokens: Annotated[int, Meta(description="Of one answer; 0: as the plugin asks.", ge=0)] = 0
+    max_calls: Annotated[int, Meta(description="How often a plugin may ask while the program runs.", ge=0)] = 200
+
+
 class PluginsSection(Section):
     enabled: Annotated[list[str], Meta(description="Only these; empty: all that are installed.")] = []
     disabled: Annotated[list[str], Meta(description="Never these.")] = []
@@ -77,6 +84,9 @@ class Settings(Section):
     agent: AgentSection = AgentSection()
     toolsets: Annotated[list[str], Meta(description="Which toolsets a session has; empty: all.")] = []
     plugins: PluginsSection = PluginsSection()
+    auxiliary: Annotated[
+        dict[str, AuxiliarySection], Meta(description="Models that plugins ask, by task; `default` is for all others.")
+    ] = {}
     security: SecuritySection = SecuritySection()
     sessions: SessionsSection = SessionsSection()
     logging: LoggingSection = LoggingSection()

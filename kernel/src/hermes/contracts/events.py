@@ -111,6 +111,18 @@ class ToolStarted(Event, tag="tool_started"):
     arguments: dict[str, object]
 
 
+class ToolRefused(Event, tag="tool_refused"):
+    """A call that was not run. ``by``: ``policy``, ``person``, ``silence`` (nobody answered in time), ``nobody``
+    (nobody could be asked), or ``mistake`` (no such tool, or wrong arguments). ``plugin``: the guard's.
+    """
+
+    call_id: str
+    name: str
+    by: str
+    reason: str
+    plugin: str = ""
+
+
 class ToolOutput(Event, tag="tool_output"):
     """What a running tool printed so far, since the last one."""
 
@@ -142,6 +154,9 @@ class InputRequest(Value, kw_only=True):
     arguments: dict[str, object] = {}
     reason: str = ""
     key: str = ""
+    turn_id: str = ""
+    at: float = 0.0
+    """When it was asked, in seconds since the epoch."""
     entitled: tuple[str, ...] = ()
     expires: float = 0.0
     """Seconds since the epoch; 0: never."""
@@ -202,6 +217,7 @@ AnyEvent = (
     | MessageReplaced
     | ModelRetry
     | ToolStarted
+    | ToolRefused
     | ToolOutput
     | ToolFinished
     | InputRequested

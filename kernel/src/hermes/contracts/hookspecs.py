@@ -37,11 +37,13 @@ HOOK_OPTIONS_ATTRIBUTE = "__hermes_hook__"
 class HookOptions(Value, kw_only=True):
     """``deadline``: seconds; None: the hook's own. ``tools``: only calls of these, empty: of all.
 
+    ``events``: only events of these types, such as ``turn_finished``; empty: all.
     ``arguments``: those that the function takes; None: as its signature says.
     """
 
     deadline: float | None = None
     tools: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
     arguments: tuple[str, ...] | None = None
 
 
@@ -53,11 +55,18 @@ def hookimpl(
     specname: str | None = None,
     deadline: float | None = None,
     tools: Sequence[str] = (),
+    events: Sequence[str] = (),
 ) -> Any:
-    """Marks a function as the implementation of the hook of its name, or of ``specname``."""
+    """Marks a function as the implementation of the hook of its name, or of ``specname``.
+
+    ``deadline``, ``tools``, ``events``: see `HookOptions`. An observer of events should name those that it wants: a long
+    answer is thousands of deltas.
+    """
 
     def mark(function: _Function) -> _Function:
-        setattr(function, HOOK_OPTIONS_ATTRIBUTE, HookOptions(deadline=deadline, tools=tuple(tools)))
+        setattr(
+            function, HOOK_OPTIONS_ATTRIBUTE, HookOptions(deadline=deadline, tools=tuple(tools), events=tuple(events))
+        )
         return _impl(function, tryfirst=tryfirst, trylast=trylast, specname=specname)
 
     return mark(function) if function is not None else mark
@@ -133,6 +142,7 @@ class ApprovalDecision(Value, kw_only=True):
     answer: str
     by: Principal
     session_id: str
+    turn_id: str = ""
 
 
 class SubagentInfo(Value, kw_only=True):

@@ -79,6 +79,8 @@ class ToolRequest(Value, kw_only=True):
     session_id: str
     name: str
     arguments: dict[str, Any]
+    call_id: str = ""
+    """Of the call that is being served, where there is one."""
 
 
 class Question(Value, kw_only=True):
@@ -287,7 +289,13 @@ class PluginContext:
 
     async def call_tool(self, name: str, arguments: Mapping[str, Any]) -> ToolOutcome:
         """Calls a tool as the model would: judged by the same guards, in the session of ``call``."""
-        request = ToolRequest(plugin=self.plugin, session_id=self._session(), name=name, arguments=dict(arguments))
+        request = ToolRequest(
+            plugin=self.plugin,
+            session_id=self._session(),
+            name=name,
+            arguments=dict(arguments),
+            call_id=self.call.id if self.call else "",
+        )
         return await self._host.call_tool(request)
 
     async def ask(self, text: str, *, choices: Sequence[str] = (), default: str = "") -> QuestionAnswer:

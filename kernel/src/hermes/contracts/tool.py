@@ -60,6 +60,8 @@ class ToolCall(Value, kw_only=True):
     arguments: dict[str, Any]
     session_id: str = ""
     turn_id: str = ""
+    parent_call: str = ""
+    """The call whose tool made this one, through ``ctx.call_tool``."""
     plugin: str = ""
     options: ToolOptions = ToolOptions()
     workspace: str = ""

@@ -23,6 +23,8 @@ class Verdict(Value, kw_only=True):
     reason: str = ""
     key: str = ""
     allow_with: str = ""
+    plugin: str = ""
+    """The guard whose verdict it is; filled in by the kernel."""
     timeout: float = 0.0
     """Seconds to wait for a person who is there; 0: as long as they are."""
 

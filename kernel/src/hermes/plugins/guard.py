@@ -59,6 +59,7 @@ class Implementation:
         "arguments",
         "context",
         "deadline",
+        "events",
         "function",
         "hook",
         "is_async",
@@ -79,6 +80,7 @@ class Implementation:
         self.is_async = inspect.iscoroutinefunction(function)
         self.deadline = options.deadline
         self.tools = options.tools
+        self.events = options.events
         self.last_error = ""
         self.on: dict[str, HookStats] = {}
         """By surface, since they were kept."""

@@ -51,6 +51,7 @@ class HookMark(Value, kw_only=True):
     arguments: tuple[str, ...]
     deadline: float | None = None
     tools: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
     tryfirst: bool = False
     trylast: bool = False
 

@@ -35,7 +35,7 @@ class GuardDown(NamedTuple):
 
     plugin: str
     reason: str
-    tools: tuple[str, ...] = ()
+    hooks: tuple[str, ...]
 
 
 class Hooks:
@@ -62,7 +62,7 @@ class Hooks:
 
     @property
     def has_guard(self) -> bool:
-        return bool(self._table["pre_tool_call"] or self._down)
+        return bool(self._table["pre_tool_call"] or any("pre_tool_call" in down.hooks for down in self._down))
 
     @property
     def watches_events(self) -> bool:
@@ -145,8 +145,8 @@ class Hooks:
     async def pre_tool_call(self, call: ToolCall) -> Verdict | None:
         """The strictest verdict; None when no guard has an opinion. A guard that fails, or is down, denies."""
         for down in self._down:
-            if not down.tools or call.name in down.tools:
-                return Verdict(decision="deny", reason=_down_reason(down))
+            if "pre_tool_call" in down.hooks:
+                return Verdict(decision="deny", reason=_down_reason(down), plugin=down.plugin)
         strictest: Verdict | None = None
         for implementation in self._for_tool("pre_tool_call", call):
             verdict, succeeded = await self._contained.call(
@@ -160,7 +160,7 @@ class Hooks:
             if verdict is not None and (
                 strictest is None or STRICTNESS[verdict.decision] > STRICTNESS[strictest.decision]
             ):
-                strictest = verdict
+                strictest = msgspec.structs.replace(verdict, plugin=implementation.plugin)
         return strictest
 
     async def post_tool_call(self, call: ToolCall, result: ToolOutcome) -> None:
@@ -183,7 +183,8 @@ class Hooks:
     async def on_message(self, message: InMessage) -> MessageVerdict:
         """The strictest of skip, rewrite, allow. A guard that fails, or is down, skips."""
         for down in self._down:
-            return MessageVerdict(action="skip", reason=_down_reason(down))
+            if "on_message" in down.hooks:
+                return MessageVerdict(action="skip", reason=_down_reason(down))
         result = MessageVerdict(action="allow")
         for implementation in self._table["on_message"]:
             verdict, succeeded = await self._contained.call(
@@ -201,7 +202,10 @@ class Hooks:
         await self._observe("on_approval", request=request, decision=decision)
 
     async def on_event(self, event: Event) -> None:
-        await self._observe("on_event", event=event)
+        if implementations := self._table["on_event"]:
+            kind = event.__struct_config__.tag
+            wanted = [found for found in implementations if not found.events or kind in found.events]
+            await self._contained.observe(wanted, {"event": event})
 
     async def on_subagent_start(self, subagent: SubagentInfo) -> None:
         await self._observe("on_subagent_start", subagent=subagent)

@@ -372,7 +372,8 @@ def _hook(host: PluginHost, plugin: str, mark: HookMark) -> Callable[..., Any]:
     if unknown := set(names) - set(hook_arguments(mark.hook).__struct_fields__):
         raise PluginError(f"{mark.attribute} takes {', '.join(unknown)}, which {mark.hook} does not have.")
     marked = hookimpl(tryfirst=mark.tryfirst, trylast=mark.trylast, specname=mark.hook)(hook)
-    setattr(marked, HOOK_OPTIONS_ATTRIBUTE, HookOptions(deadline=mark.deadline, tools=mark.tools, arguments=names))
+    options = HookOptions(deadline=mark.deadline, tools=mark.tools, events=mark.events, arguments=names)
+    setattr(marked, HOOK_OPTIONS_ATTRIBUTE, options)
     return marked  # type: ignore[no-any-return]
 
 

@@ -131,7 +131,7 @@ class PluginManager:
     def _put_down(self, plugin: Plugin) -> None:
         """What a guard that cannot work would judge is denied from now on."""
         if plugin.indexed.manifest.is_guard and all(down.plugin != plugin.name for down in self._down):
-            self._down.append(GuardDown(plugin.name, plugin.problem))
+            self._down.append(GuardDown(plugin.name, plugin.problem, tuple(plugin.indexed.manifest.hooks)))
 
     async def activate(self, name: str) -> Plugin:
         """Imports the plugin, registers its hooks and asks what it provides; once.

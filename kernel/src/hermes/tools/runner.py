@@ -37,8 +37,12 @@ class PreparedCall:
         """As the function takes them."""
         self.outcome: ToolOutcome | None = None
         self.ran = False
+        self.refused_by = ""
+        self.guard = ""
 
-    def refuse(self, text: str) -> None:
+    def refuse(self, text: str, *, by: str = "mistake", guard: str = "") -> None:
+        """The call is not run. ``by``: see `ToolRefused`; ``guard``: the plugin whose verdict it was."""
+        self.refused_by, self.guard = by, guard
         self.outcome = ToolOutcome(content=(TextPart(text),), is_error=True)
 
 

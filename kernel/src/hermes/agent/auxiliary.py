@@ -1,0 +1,109 @@
+"""Models that plugins ask: for titles, summaries, judgements, inside a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any
+
+from hermes.config.schema import AuxiliarySection, Settings
+from hermes.contracts.errors import BudgetExceeded
+from hermes.contracts.host import AuxAnswer, AuxRequest, Clock
+from hermes.contracts.messages import Usage, text_of
+from hermes.contracts.provider import ModelRequest
+from hermes.contracts.store import UsageRow
+from hermes.models.router import ModelAsk, Router
+from hermes.plugins.manager import PluginManager
+
+from .conversation import Conversation
+
+MOST_TOKENS = 8192
+"""Of one answer."""
+
+
+class AuxiliaryModels:
+    """``conversation`` finds a live one by its session's id: what is asked for it is booked on it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        router: Callable[[], Router],
+        plugins: PluginManager,
+        *,
+        conversation: Callable[[str], Conversation | None],
+        clock: Clock,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._settings = settings
+        self._router = router
+        self._plugins = plugins
+        self._conversation = conversation
+        self._clock = clock
+        self._new_id = new_id
+        self._asked: dict[str, int] = {}
+
+    async def ask(self, request: AuxRequest) -> AuxAnswer:
+        """Asks the model of the task, of ``auxiliary.default``, or else the session's own.
+
+        Raises:
+            BudgetExceeded: the plugin asked too often since the program started.
+            ConfigError, ProviderError: there is no such model, or it does not answer.
+        """
+        section = self._section(request.task)
+        asked = self._asked[request.plugin] = self._asked.get(request.plugin, 0) + 1
+        if asked > section.max_calls:
+            raise BudgetExceeded(
+                f'The plugin "{request.plugin}" has asked a model {section.max_calls} times.',
+                hint=f"Allow more: hermes config set auxiliary.{request.task}.max_calls NUMBER",
+            )
+        router, conversation = self._router(), self._conversation(request.scope.session)
+        own = conversation.session if conversation is not None else None
+        chosen: dict[str, Any] = {"provider": section.provider, "model": section.model}
+        if not section.provider and not section.model and own is not None:
+            chosen = {"provider": own.provider, "model": own.model}
+        target = await router.target(request.scope, **chosen)
+        model_request = ModelRequest(
+            id=self._new_id(),
+            session_id=request.scope.session,
+            turn_id=conversation.turn_id if conversation is not None else "",
+            endpoint=target.endpoint,
+            model=target.model,
+            system=request.system,
+            messages=request.messages,
+            max_tokens=min(request.max_tokens, section.max_tokens or MOST_TOKENS, MOST_TOKENS),
+        )
+        hooks = self._plugins.hooks.for_turn(own.surface if own is not None else "")
+        ask = router.ask(target, [], model_request, hooks)
+        try:
+            async with aclosing(ask.events()) as events:  # type: ignore[type-var]
+                async for _ in events:
+                    pass
+        finally:
+            await self._book(request, ask, conversation)
+        usage = Usage()
+        for spent in ask.spent:
+            usage = usage + spent.usage
+        return AuxAnswer(text=text_of(ask.answer.parts()), usage=usage, model=f"{target.provider}:{target.model}")
+
+    def _section(self, task: str) -> AuxiliarySection:
+        known = self._settings.auxiliary
+        return known.get(task) or known.get("default") or AuxiliarySection()
+
+    async def _book(self, request: AuxRequest, ask: ModelAsk, conversation: Conversation | None) -> None:
+        """What it cost is the session's, under the task's name."""
+        if conversation is None:
+            return
+        rows = tuple(
+            UsageRow(
+                turn_id=conversation.turn_id,
+                at=self._clock.now(),
+                provider=spent.target.provider,
+                model=spent.target.model,
+                principal=conversation.session.principal.id,
+                usage=spent.usage,
+                cost_usd=spent.cost_usd,
+                task=request.task,
+            )
+            for spent in ask.spent
+        )
+        await conversation.book(rows)
