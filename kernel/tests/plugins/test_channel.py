@@ -37,12 +37,20 @@ class Served:
         self.most = 0
         self.supplied = 0
         self.open = asyncio.Event()
+        self.begun = asyncio.Condition()
         self.other: Channel
+
+    async def has_begun(self, count: int) -> None:
+        """Waits until so many calls are running."""
+        async with self.begun:
+            await self.begun.wait_for(lambda: self.running >= count)
 
     async def call(self, target: Target, body: msgspec.Raw) -> bytes:
         self.running += 1
         self.most = max(self.most, self.running)
         try:
+            async with self.begun:
+                self.begun.notify_all()
             match target:
                 case ("echo",):
                     return pack(unpack(body))
@@ -275,8 +283,7 @@ def test_answer_that_cannot_be_sent_is_refused_before_it_leaves() -> None:
 def test_cancelled_call_is_cancelled_over_there() -> None:
     async def work(pair: Pair) -> str:
         task = asyncio.create_task(pair.here.call(("hang",)))
-        while not pair.right.running:
-            await asyncio.sleep(0)
+        await pair.right.has_begun(1)
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
@@ -311,8 +318,7 @@ def test_whoever_waits_is_told_when_the_connection_goes() -> None:
             return [item async for item in pair.here.stream(("wait", "1"))]
 
         waiting = [asyncio.create_task(pair.here.call(("hang",))) for _ in range(3)]
-        while pair.right.running < 3:
-            await asyncio.sleep(0)
+        await pair.right.has_begun(3)
         pair.there.close()
         found = await asyncio.gather(*waiting, return_exceptions=True)
         with pytest.raises(ChannelClosed):
@@ -360,10 +366,10 @@ def test_stream_comes_whole_and_in_order(count: int) -> None:
 
 def test_stream_that_fails_gives_what_came_before() -> None:
     async def work(pair: Pair) -> list[int]:
-        found = []
+        items = pair.here.stream(("fails", "9"))
+        found = [unpack(await anext(items)) for _ in range(3)]
         with pytest.raises(PluginError, match="no more"):
-            async for item in pair.here.stream(("fails", "9")):
-                found.append(unpack(item))
+            await anext(items)
         return found
 
     assert paired(work) == [0, 1, 2]

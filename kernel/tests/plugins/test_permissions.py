@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hermes import Message, PluginError, Scope, TextPart
+from hermes import LOCAL, Message, PluginError, Scope, TextPart
 from hermes.contracts import host as contract
 from hermes.contracts.store import HistoryQuery, InboxMessage, SearchQuery, SessionQuery, StateKey, StateValue
 from hermes.contracts.values import ContractRef
@@ -28,7 +28,7 @@ REQUESTS: dict[str, Any] = {
     "find_sessions": SessionQuery(),
     "history": HistoryQuery(session_id="s"),
     "search": SearchQuery(text="x"),
-    "inject": InboxMessage(session_id="s", message=Message(role="user", parts=(TextPart("x"),)), idempotency_key="k"),
+    "inject": InboxMessage(session_id="s", text="x", principal=LOCAL),
     "ask": contract.Question(plugin="mine", session_id="s", text="?"),
     "emit": contract.BusMessage(topic="mine.t", value="1"),
     "subscribe": contract.BusTopic(plugin="mine", topic="x.t"),

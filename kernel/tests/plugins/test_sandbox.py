@@ -37,6 +37,7 @@ def fill(place, megabytes):
             os.unlink(place)
 """
 
+NONE = Permissions()
 confined = pytest.mark.skipif(not bubblewrap(), reason="bubblewrap is missing or may not be used here")
 Probe = Callable[..., dict[str, Any]]
 
@@ -48,7 +49,7 @@ def probe(tmp_path: Path) -> Probe:
     code.mkdir()
     (code / "probe.py").write_text(PROBE)
 
-    def run(text: str, permissions: Permissions = Permissions(), **options: Any) -> dict[str, Any]:
+    def run(text: str, permissions: Permissions = NONE, **options: Any) -> dict[str, Any]:
         sandbox = Sandbox(permissions, code=[str(code)], path=[str(code)], **options)
         done = subprocess.run(
             sandbox.command("probe"),

@@ -30,6 +30,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from .values import Value
 
@@ -170,14 +171,23 @@ class ErrorInfo(Value, kw_only=True):
 
     @classmethod
     def of(cls, error: BaseException) -> ErrorInfo:
-        return cls(
-            kind=type(error).__name__,
-            message=str(error) or type(error).__name__,
-            **{name: value for name in _DETAILS if (value := getattr(error, name, None))},
-        )
+        details: dict[str, Any] = {
+            name: value
+            for name, kind in _DETAILS.items()
+            if (value := getattr(error, name, None)) and isinstance(value, kind)
+        }
+        return cls(kind=type(error).__name__, message=str(error) or type(error).__name__, **details)
 
 
-_DETAILS = ("hint", "provider", "status", "code", "request_id", "retry_after")
+_DETAILS: dict[str, type | tuple[type, ...]] = {
+    "hint": str,
+    "provider": str,
+    "status": int,
+    "code": str,
+    "request_id": str,
+    "retry_after": (int, float),
+}
+"""What an error may carry. Attributes of these names and of other types are another program's."""
 
 
 def error_of(info: ErrorInfo) -> HermesError:

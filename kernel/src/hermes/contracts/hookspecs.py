@@ -59,8 +59,8 @@ def hookimpl(
 ) -> Any:
     """Marks a function as the implementation of the hook of its name, or of ``specname``.
 
-    ``deadline``, ``tools``, ``events``: see `HookOptions`. An observer of events should name those that it wants: a long
-    answer is thousands of deltas.
+    ``deadline``, ``tools``, ``events``: see `HookOptions`. An observer of events should name those that it wants: a
+    long answer is thousands of deltas.
     """
 
     def mark(function: _Function) -> _Function:

@@ -265,13 +265,14 @@ class Channel(asyncio.Protocol):
             self._server.cast(frame.target, frame.body)
 
     def _settle(self, frame: Frame) -> None:
+        error = _raised(frame.body) if frame.kind == Kind.ERROR else None
         future = self._calls.pop(frame.id, None)
         if future is None or future.done():
             return
-        if frame.kind == Kind.ANSWER:
+        if error is None:
             future.set_result(frame.body)
         else:
-            future.set_exception(_raised(frame.body))
+            future.set_exception(error)
 
     def _flow(self, frame: Frame) -> None:
         inflow = self._inflows.get(frame.id)

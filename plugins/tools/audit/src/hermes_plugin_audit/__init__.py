@@ -10,15 +10,9 @@ from hermes import (
     ApprovalDecision,
     Event,
     InputRequest,
-    InputRequested,
-    MessageStored,
     PluginContext,
     ToolCall,
-    ToolFinished,
     ToolOutcome,
-    ToolStarted,
-    TurnFinished,
-    TurnSuspended,
     Verdict,
     hookimpl,
 )
@@ -26,7 +20,15 @@ from hermes import (
 if TYPE_CHECKING:
     from .recorder import Recorder
 
-_EVENTS = frozenset((InputRequested, MessageStored, ToolFinished, ToolStarted, TurnFinished, TurnSuspended))
+_EVENTS = (
+    "input_requested",
+    "message_stored",
+    "tool_finished",
+    "tool_refused",
+    "tool_started",
+    "turn_finished",
+    "turn_suspended",
+)
 _recorders: WeakKeyDictionary[PluginContext, Recorder] = WeakKeyDictionary()
 """One an app."""
 
@@ -46,9 +48,9 @@ async def on_approval(request: InputRequest, decision: ApprovalDecision, ctx: Pl
     await _recorder(ctx).decided(request, decision)
 
 
-@hookimpl
+@hookimpl(events=_EVENTS)
 def on_event(event: Event, ctx: PluginContext) -> Awaitable[None] | None:
-    return _recorder(ctx).happened(event) if type(event) in _EVENTS else None
+    return _recorder(ctx).happened(event)
 
 
 def _recorder(ctx: PluginContext) -> Recorder:

@@ -24,6 +24,7 @@ from hermes import (
     ToolCallPart,
     ToolFinished,
     ToolOutcome,
+    ToolRefused,
     ToolResultPart,
     ToolStarted,
     TurnFinished,
@@ -53,13 +54,14 @@ class Settings(msgspec.Struct, frozen=True):
 class OpenCall:
     """A call that has no result yet."""
 
-    __slots__ = ("client", "state", "tool", "turn")
+    __slots__ = ("client", "refusal", "state", "tool", "turn")
 
     def __init__(self, tool: str, turn: str, state: State, *, client: bool = False) -> None:
         self.tool = tool
         self.turn = turn
         self.state = state
         self.client = client
+        self.refusal: dict[str, str] = {}
 
 
 class Recorder:
@@ -120,6 +122,10 @@ class Recorder:
                 open_call = self._open.get((event.session_id, event.call_id))
                 if open_call is not None:
                     open_call.state = "started"
+            case ToolRefused():
+                open_call = self._open.get((event.session_id, event.call_id))
+                if open_call is not None:
+                    open_call.refusal = {"refused_by": event.by, **({"guard": event.plugin} if event.plugin else {})}
             case ToolFinished():
                 return self._finished(event)
             case MessageStored():
@@ -157,7 +163,7 @@ class Recorder:
             if open_call is not None:
                 outcome = _outcome(open_call, is_error=part.is_error)
                 record = _result_record(event.session_id, open_call.turn, part.call_id, open_call.tool, outcome, None)
-                await self._write_result(record, part.content)
+                await self._write_result({**record, **open_call.refusal}, part.content)
 
     async def _requested(self, event: InputRequested, request: InputRequest) -> None:
         settings = await self._settings()

@@ -13,20 +13,14 @@ from hermes import (
     ApprovalDecision,
     ErrorInfo,
     Event,
-    InputAnswered,
     InputRequest,
-    InputRequested,
-    MessageStored,
     ModelAnswer,
     ModelCall,
     PluginContext,
     SessionInfo,
     ToolCall,
-    ToolFinished,
     ToolOutcome,
-    ToolStarted,
     TurnFinished,
-    TurnStarted,
     TurnSuspended,
     hookimpl,
 )
@@ -34,17 +28,15 @@ from hermes import (
 if TYPE_CHECKING:
     from .recorder import Recorder
 
-_EVENTS = frozenset(
-    (
-        InputAnswered,
-        InputRequested,
-        MessageStored,
-        ToolFinished,
-        ToolStarted,
-        TurnFinished,
-        TurnStarted,
-        TurnSuspended,
-    )
+_EVENTS = (
+    "input_answered",
+    "input_requested",
+    "message_stored",
+    "tool_finished",
+    "tool_started",
+    "turn_finished",
+    "turn_started",
+    "turn_suspended",
 )
 _recorders: WeakKeyDictionary[PluginContext, Recorder | None] = WeakKeyDictionary()
 """One an app; None where there is nowhere to send to."""
@@ -90,12 +82,11 @@ def on_approval(request: InputRequest, decision: ApprovalDecision, ctx: PluginCo
     _note(ctx, "approval_given", request, decision)
 
 
-@hookimpl
+@hookimpl(events=_EVENTS)
 def on_event(event: Event, ctx: PluginContext) -> None:
-    if type(event) in _EVENTS:
-        _note(ctx, "event", event)
-        if isinstance(event, TurnFinished | TurnSuspended) and (recorder := _recorders.get(ctx)) is not None:
-            recorder.wake()
+    _note(ctx, "event", event)
+    if isinstance(event, TurnFinished | TurnSuspended) and (recorder := _recorders.get(ctx)) is not None:
+        recorder.wake()
 
 
 def _note(ctx: PluginContext, what: str, *values: object) -> None:
