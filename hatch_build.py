@@ -1,4 +1,6 @@
-"""The extras of ``hermes-agent``: one for each plugin of the workspace that is not a default one.
+"""The extras of ``hermes-agent``: one for each plugin of the workspace that is not a default one, and the testkit.
+
+What they name counts as coming with Hermes: its plugins run in Hermes's own process.
 
 They are written into release builds only (``HERMES_RELEASE=1``): uv refuses a workspace member that the
 root names without a source line, and a list of those is what this hook is there to avoid.
@@ -23,4 +25,6 @@ class PluginExtras(MetadataHookInterface):
                 project = tomllib.loads(manifest.read_text())["project"]
                 if project["name"] not in defaults:
                     extras[manifest.parent.name] = [f"{project['name']}=={project['version']}"]
+            testkit = tomllib.loads(Path(self.root, "testkit", "pyproject.toml").read_text())["project"]
+            extras["testkit"] = [f"{testkit['name']}=={testkit['version']}"]
         metadata["optional-dependencies"] = extras

@@ -206,3 +206,12 @@ def test_a_path_that_is_no_plugin(hermes: Hermes) -> None:
     ran = hermes("plugins", "check", "nowhere")
     assert (ran.code, ran.out) == (2, "")
     assert "is no plugin" in ran.err
+
+
+def test_a_providers_key_has_to_be_asked_for(tmp_path: Path) -> None:
+    """Else the plugin works for its author, whose own files may do all, and for nobody who installs it."""
+    folder = package(tmp_path, "data")
+    assert found(folder)["permissions"].status == "ok"
+    change(folder / CODE / "plugin.yaml", "secrets: [DICE_API_KEY]", "secrets: []")
+    finding = found(folder)["permissions"]
+    assert (finding.status, finding.text) == ("warning", "secrets: DICE_API_KEY (key_env)")

@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from hermes.agent.conversation import Conversation as Conversation
     from hermes.app import App as App
+    from hermes.cli.context import with_context as with_context
     from hermes.contracts.errors import *  # noqa: F403
     from hermes.contracts.events import *  # noqa: F403
     from hermes.contracts.hookspecs import *  # noqa: F403

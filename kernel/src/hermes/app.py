@@ -8,7 +8,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,7 @@ from hermes.plugins.index import load_index, switched
 from hermes.plugins.indexed import IndexedPlugin, placed
 from hermes.plugins.manager import PluginManager
 from hermes.plugins.permissions import CheckedHost
-from hermes.plugins.reloading import Reloader
+from hermes.plugins.reloading import Held, Reloader
 from hermes.plugins.requirements import lacking
 from hermes.tools.registry import ToolRegistry
 from hermes.tools.runner import ToolRunner
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from hermes.plugins.isolated import HostPool
 
 Notify = Callable[[str], None]
+Unloader = tuple[str, Callable[[], Any]]
 COUNTERS_SECONDS = 60.0
 """How often the counters of hooks are kept while the program runs."""
 
@@ -105,7 +106,7 @@ class App:
         self._store: SessionStore | None = None
         self._conversations: dict[str, Conversation] = {}
         self._tasks: dict[asyncio.Task[None], str] = {}
-        self._unloaders: list[tuple[str, Callable[[], Any]]] = []
+        self._unloaders: list[Unloader] = []
         self._contexts: dict[str, PluginContext] = {}
         self._counted = self.clock.monotonic()
         self.notify = notify
@@ -167,7 +168,8 @@ class App:
             self.home.run,
             index=lambda: load_index(self.home, self.workspace),
             place=lambda plugin: placed(switched(plugin, self._tree.get("plugins")), self.settings.plugins.entries),
-            unloading=self._unloading,
+            held=self._held,
+            release=self._release,
             changed=self.registry.forget,
             notify=self.notify,
         )
@@ -410,22 +412,22 @@ class App:
         self._tasks[task] = plugin
         task.add_done_callback(lambda task: self._tasks.pop(task, None) and None)
 
-    def _unloading(self, plugin: str) -> Callable[[], Awaitable[None]]:
-        """What ends all that the plugin has running in this process by now, and nothing that it starts later."""
+    def _held(self, plugin: str) -> list[Held]:
+        """What the plugin has running in this process, and what it wants to be told at its end."""
         tasks = [task for task, whose in self._tasks.items() if whose == plugin]
-        mine = [entry for entry in self._unloaders if entry[0] == plugin]
+        return [*tasks, *(entry for entry in self._unloaders if entry[0] == plugin)]
 
-        async def unload() -> None:
-            for task in tasks:
-                task.cancel()
-            if tasks:
-                await asyncio.wait(tasks)
-            self._unloaders = [entry for entry in self._unloaders if entry not in mine]
-            await self._run_unloaders(mine)
+    async def _release(self, held: list[Held]) -> None:
+        tasks = [entry for entry in held if isinstance(entry, asyncio.Task)]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        unloaders = [entry for entry in self._unloaders if entry in held]
+        self._unloaders = [entry for entry in self._unloaders if entry not in held]
+        await self._run_unloaders(unloaders)
 
-        return unload
-
-    async def _run_unloaders(self, unloaders: list[tuple[str, Callable[[], Any]]]) -> None:
+    async def _run_unloaders(self, unloaders: list[Unloader]) -> None:
         for plugin, unload in reversed(unloaders):
             try:
                 answer = unload()

@@ -9,7 +9,7 @@ with each hook.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, overload
 
 import pluggy
 
@@ -47,6 +47,18 @@ class HookOptions(Value, kw_only=True):
     arguments: tuple[str, ...] | None = None
 
 
+@overload
+def hookimpl(function: _Function, /) -> _Function: ...
+@overload
+def hookimpl(
+    *,
+    tryfirst: bool = False,
+    trylast: bool = False,
+    specname: str | None = None,
+    deadline: float | None = None,
+    tools: Sequence[str] = (),
+    events: Sequence[str] = (),
+) -> Callable[[_Function], _Function]: ...
 def hookimpl(
     function: _Function | None = None,
     *,

@@ -374,7 +374,7 @@ def _hook(host: PluginHost, plugin: str, mark: HookMark) -> Callable[..., Any]:
     marked = hookimpl(tryfirst=mark.tryfirst, trylast=mark.trylast, specname=mark.hook)(hook)
     options = HookOptions(deadline=mark.deadline, tools=mark.tools, events=mark.events, arguments=names)
     setattr(marked, HOOK_OPTIONS_ATTRIBUTE, options)
-    return marked  # type: ignore[no-any-return]
+    return marked
 
 
 class _Events:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -13,6 +15,9 @@ from hermes.contracts.errors import PluginError
 from .index import Index
 from .indexed import IndexedPlugin
 from .manager import PluginManager
+
+Held = asyncio.Task[None] | tuple[str, Callable[[], Any]]
+"""A background task of a plugin, or its name and what is to be called when it is unloaded."""
 
 
 def ask_for_reload(run: Path, names: list[str]) -> None:
@@ -27,7 +32,7 @@ def ask_for_reload(run: Path, names: list[str]) -> None:
 
 
 class Reloader:
-    """``index`` reads all plugins again; ``unloading`` gives what ends all that a plugin has running by then."""
+    """``index`` reads all plugins again; ``held`` is what a plugin has running in this process, ``release`` ends it."""
 
     def __init__(
         self,
@@ -36,7 +41,8 @@ class Reloader:
         *,
         index: Callable[[], Index],
         place: Callable[[IndexedPlugin], IndexedPlugin],
-        unloading: Callable[[str], Callable[[], Awaitable[None]]],
+        held: Callable[[str], list[Held]],
+        release: Callable[[list[Held]], Awaitable[None]],
         changed: Callable[[str], None],
         notify: Callable[[str], None],
     ) -> None:
@@ -44,7 +50,8 @@ class Reloader:
         self._file = run / "reload.json"
         self._index = index
         self._place = place
-        self._unloading = unloading
+        self._held = held
+        self._release = release
         self._changed = changed
         self._notify = notify
         self._seen = self._stamp()
@@ -82,7 +89,7 @@ class Reloader:
                 raise PluginError(f'There is no plugin "{name}".', plugin=name, hint="See: hermes plugins list")
             await self._plugins.remove(name)
             self._changed(name)
-            await self._unloading(name)()
+            await self._release(self._held(name))
             return f'The plugin "{name}" is gone.'
         plugin = self._place(found[name])
         if running is not None and running.active and not self.can_reload(plugin):
@@ -91,10 +98,14 @@ class Reloader:
                 plugin=name,
                 hint="Restart Hermes to use its new version.",
             )
-        unload_old = self._unloading(name)
-        await self._plugins.replace(self._renewed(plugin))
+        before = self._held(name)
+        try:
+            await self._plugins.replace(self._renewed(plugin))
+        except BaseException:
+            await self._release([entry for entry in self._held(name) if entry not in before])
+            raise
         self._changed(name)
-        await unload_old()
+        await self._release(before)
         return f'The plugin "{name}" was loaded again. What tools look like changes with the next session.'
 
     def _renewed(self, plugin: IndexedPlugin) -> IndexedPlugin:

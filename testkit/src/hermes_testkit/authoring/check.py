@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from hermes import HermesError, PluginError
+from hermes.models.credentials import key_names
 from hermes.plugins.manifest import GUARD_HOOKS, Manifest
 
 from . import conformance
@@ -163,6 +164,10 @@ def _permissions(subject: Subject, manifest: Manifest) -> Finding:
         found = ungranted(subject.code, manifest.permissions)
     except (SyntaxError, UnicodeDecodeError) as error:
         return Finding("permissions", "failed", f"a file cannot be read: {error}", "mend it")
+    if subject.kind == "package":
+        keys = [name for spec in manifest.providers.values() for name in key_names(spec)]
+        unasked = [f"{name} (key_env)" for name in keys if name not in manifest.permissions.secrets]
+        found |= {"secrets": [*found.get("secrets", []), *unasked]} if unasked else {}
     problems = [f"{kind}: {', '.join(where[:3])}{', …' if where[3:] else ''}" for kind, where in found.items()]
-    advice = "if it needs them in a plugin host, add them to permissions: in the manifest"
+    advice = "what others install runs in a plugin host: what it needs there belongs under permissions:"
     return finding("permissions", problems, "it reaches for nothing it does not ask for", advice, otherwise="warning")

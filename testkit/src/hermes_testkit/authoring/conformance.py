@@ -96,5 +96,6 @@ def is_installed(subject: Subject, name: str) -> bool:
     for entry in entry_points(group="hermes.plugins"):
         if entry.name == name:
             spec = find_spec(entry.module)
-            return bool(spec and spec.origin) and Path(str(spec.origin)).parent.samefile(subject.manifest_file.parent)
+            place = Path(spec.origin).parent if spec is not None and spec.origin else None
+            return place is not None and place.samefile(subject.manifest_file.parent)
     return False

@@ -57,7 +57,7 @@ def _put(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
 
 
 def _set(text: str, path: Sequence[str], value: Any) -> str:
-    mapping = yaml.compose(text)
+    mapping: Any = yaml.compose(text)
     for depth, key in enumerate(path):
         found = next((pair for pair in mapping.value if pair[0].value == key), None)
         if found is None:
@@ -85,7 +85,8 @@ def _end(node: yaml.Node) -> int:
 
 def _replace(text: str, key: yaml.Node, node: yaml.Node, value: Any) -> str:
     in_lines = isinstance(node, yaml.SequenceNode) and not node.flow_style
-    if in_lines and isinstance(value, list) and any(item.value in value for item in node.value):
+    kept = isinstance(value, list) and in_lines and any(item.value in value for item in node.value)
+    if kept and isinstance(node, yaml.SequenceNode):
         return _change_items(text, node, value)
     written = _dumped(value, key.start_mark.column)
     start, end = node.start_mark.index, _end(node)

@@ -85,20 +85,16 @@ def _context(question: Question, scratch: Path) -> PluginContext:
     async def resolve(contract: str, name: str) -> Any:
         raise PluginError(f'it asks for the {contract} "{name}" before it is made')
 
-    async def load_foreign(plugin: Any) -> None:
-        """What it would load is no part of its manifest."""
-
     return PluginContext(
         cast(Host, _Offline(question.settings)),
         question.plugin,
         scope=Scope(home=str(scratch)),
-        data_root=scratch,
+        data_root=str(scratch),
         clock=Clock(),
         log=logging.getLogger("hermes.look"),
         spawn=lambda work, name: work.close(),
         on_unload=lambda function: None,
         resolve=resolve,
-        load_foreign=load_foreign,
     )
 
 
