@@ -410,6 +410,7 @@ class App:
 
         task = asyncio.create_task(supervised(), name=name)
         self._tasks[task] = plugin
+        task.add_done_callback(lambda task: work.close())  # it may have been cancelled before it began
         task.add_done_callback(lambda task: self._tasks.pop(task, None) and None)
 
     def _held(self, plugin: str) -> list[Held]:

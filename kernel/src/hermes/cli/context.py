@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from hermes.contracts.host import PluginContext
+if TYPE_CHECKING:
+    from hermes.contracts.host import PluginContext
 
 Answer = TypeVar("Answer")
 PLUGIN, CONNECT = "hermes.plugin", "hermes.connect"
@@ -25,9 +25,11 @@ def with_context(work: Callable[[PluginContext], Awaitable[Answer]]) -> Answer:
     plugin = ctx.meta[PLUGIN]
     profile = ctx.find_root().params.get("profile") or ""
 
-    async def run() -> Answer:
-        from hermes.app import App
+    import asyncio
 
+    from hermes.app import App
+
+    async def run() -> Answer:
         async with App(profile=profile) as app:
             return await work(app.context(plugin))
 

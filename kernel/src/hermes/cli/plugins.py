@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -13,12 +13,14 @@ import msgspec
 from hermes.config.load import read_yaml
 from hermes.contracts.errors import ConfigError, HermesError, nearest
 from hermes.plugins.claims import complaints
-from hermes.plugins.counters import Count, read_counters
 from hermes.plugins.index import Index
 from hermes.plugins.indexed import IndexedPlugin
 
 from .output import complain
 from .settings_file import home_of_context, index_of, write_settings
+
+if TYPE_CHECKING:
+    from hermes.plugins.counters import Count
 
 json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
@@ -143,6 +145,7 @@ def _counts(ctx: click.Context, name: str) -> dict[str, dict[str, Count]]:
     import asyncio
 
     from hermes.contracts.values import Done
+    from hermes.plugins.counters import read_counters
     from hermes.sessions.sqlite import open_store
 
     async def read() -> dict[str, dict[str, Count]]:

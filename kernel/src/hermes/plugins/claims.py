@@ -44,9 +44,7 @@ def settle(
         mine, theirs = claim.plugin.name, rival.plugin.name
         if not ties and rank(rival.plugin) == rank(claim.plugin):
             disputed.add(claim.name)
-            told.append(
-                f'The {kind} "{claim.name}" is claimed by the plugins "{theirs}" and "{mine}"; neither is used.'
-            )
+            told.append(f'The {kind} "{claim.name}" is claimed by "{theirs}" and "{mine}"; neither is used.')
         else:
             told.append(
                 f'The {kind} "{claim.name}" of the plugin "{mine}" is not used: "{theirs}" has one of that name.'

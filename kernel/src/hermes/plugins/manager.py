@@ -239,10 +239,19 @@ class PluginManager:
         host = self._hosts().set_aside(new.indexed) if isolated else None
         try:
             await self._activation.prepare(new)
+            self._try_out(new)
         except BaseException as error:
             if isolated:
                 await self._hosts().put_back(new.indexed, host)
             raise PluginError(_not_better(new.name, _summary(error)), plugin=new.name) from error
+
+    def _try_out(self, new: Plugin) -> None:
+        """Raises what registering it would."""
+        name = f"{new.name}, tried out"
+        try:
+            self._pm.register(new.subject, name=name)
+        finally:
+            self._pm.unregister(name=name)
 
     async def remove(self, name: str) -> None:
         """A plugin that is not there any more."""
