@@ -289,7 +289,7 @@ class App:
         kept = list(live.feed.kept()) if live else []
         start = kept[0].seq if kept else None
         ended = False
-        for event in await stored_events(self.store, session_id, after):
+        for event in await self._stored_events(session_id, after, live=live is not None):
             if start is not None and event.seq >= start:
                 break
             after, ended = event.seq, isinstance(event, TurnFinished | TurnSuspended)
@@ -314,6 +314,15 @@ class App:
                     return
         finally:
             watcher.close()
+
+    async def _stored_events(self, session_id: str, after: int, *, live: bool) -> list[AnyEvent]:
+        """A session that is live here and has no message yet is not in the store, and nothing happened in it."""
+        try:
+            return list(await stored_events(self.store, session_id, after))
+        except SessionNotFound:
+            if live:
+                return []
+            raise
 
     async def _engine(self) -> Any:
         names = self.plugins.names("context_engine")

@@ -15,7 +15,7 @@ import select
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,6 +26,7 @@ from hermes.contracts.hookspecs import HOOK_OPTIONS_ATTRIBUTE
 from hermes.contracts.host import Clock, ForeignPlugin, Host, PluginContext
 from hermes.contracts.service import Provision
 from hermes.contracts.tool import OPTIONS_ATTRIBUTE, ToolEntry, ToolOptions, ToolOutcome
+from hermes.plugins.answers import check_type, exited
 from hermes.plugins.border import (
     CONTRACTS,
     Caller,
@@ -34,6 +35,7 @@ from hermes.plugins.border import (
     describe,
     encode,
     hook_arguments,
+    hook_kinds,
     remote,
     serve_call,
     serve_stream,
@@ -176,16 +178,21 @@ class Guest:
         if "ctx" in mark.arguments:
             arguments["ctx"] = self.context
         function = getattr(self.subject, attribute)
-        if inspect.iscoroutinefunction(function):
-            answer = await function(**arguments)
-        elif mark.hook in GUARD_HOOKS:
-            answer = await on_daemon_thread(function, arguments, _context_of(self.name, values))
-        else:
-            answer = _context_of(self.name, values).run(function, **arguments)
-        answer = await answer if inspect.isawaitable(answer) else answer
-        if mark.hook == "system_blocks" and answer is not None:
-            answer = tuple(answer)
-        return encode(answer)
+        try:
+            if inspect.iscoroutinefunction(function):
+                answer = await function(**arguments)
+            elif mark.hook in GUARD_HOOKS:
+                answer = await on_daemon_thread(function, arguments, _context_of(self.name, values))
+            else:
+                answer = _context_of(self.name, values).run(function, **arguments)
+            answer = await answer if inspect.isawaitable(answer) else answer
+        except SystemExit as error:
+            raise exited(error) from error
+        kinds = hook_kinds(mark.hook)
+        check_type(answer, kinds)
+        if not kinds or answer is None:
+            return EMPTY
+        return encode(tuple(answer) if kinds == (Iterable,) else answer)
 
     async def tool(self, name: str, body: msgspec.Raw) -> bytes:
         from hermes.tools.schema import check_arguments

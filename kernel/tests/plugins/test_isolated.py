@@ -106,7 +106,7 @@ async def said(app: App, tool: str, **arguments: Any) -> str:
 
 async def until(happened: Callable[[], bool]) -> None:
     """Gives the loop to others until something has happened."""
-    while not happened():
+    while not happened():  # noqa: ASYNC110 (a process is no event of the loop)
         await asyncio.sleep(0.001)
 
 
@@ -615,7 +615,7 @@ def test_messages_go_from_host_to_host(home: Path, put: Put) -> None:
         @tool(risk="read")
         def what() -> str:
             "Says what it has heard."
-            return repr(heard)
+            return "[" + ", ".join(heard) + "]"
         """,
     )
     put(
@@ -643,7 +643,7 @@ def test_messages_go_from_host_to_host(home: Path, put: Put) -> None:
             await outcome(app, "speak", number=later)
         while await state.get("heard") < len(first) + 10:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
-        return [int(value) for value in json.loads((await said(app, "what")).replace("'", '"'))][-10:]
+        return json.loads(await said(app, "what"))[-10:]
 
     assert running(work, home, "listens", "speaks") == list(range(1000, 1010))
 
@@ -651,13 +651,15 @@ def test_messages_go_from_host_to_host(home: Path, put: Put) -> None:
 # Other formats.
 
 LOADER = """
+from pathlib import Path
+
 class Foreign:
     def __init__(self, location):
         self.location = location
 
     @hookimpl(tools=["terminal"])
     def pre_tool_call(self, call):
-        return Verdict(decision="deny", reason=f"{os.getpid()} {open(self.location).read()}")
+        return Verdict(decision="deny", reason=f"{os.getpid()} {Path(self.location).read_text()}")
 
 def load(location):
     return Foreign(location)

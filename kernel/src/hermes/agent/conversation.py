@@ -20,7 +20,7 @@ from hermes.contracts.events import (
     TurnFinished,
     TurnSuspended,
 )
-from hermes.contracts.hookspecs import SessionInfo
+from hermes.contracts.hookspecs import SessionInfo, SubagentInfo
 from hermes.contracts.messages import FrozenPrompt, Message, Part, TextPart, text_of
 from hermes.contracts.scope import Origin, Principal, Scope
 from hermes.contracts.store import InboxMessage, Pending, RequestRecord, SessionRecord, SessionRef, UsageRow
@@ -61,7 +61,7 @@ class Conversation:
             workspace=workspace,
             provider=options.provider or (record.provider if record and not options.model else ""),
             model=options.model or (record.model if record and not options.provider else ""),
-            parent_session=record.parent_session if record else "",
+            parent_session=record.parent_session if record else options.parent_session,
         )
         self.feed = Feed()
         self.outcome = ""
@@ -243,6 +243,11 @@ class Conversation:
             await asyncio.wait([self._task])
         if self._started:
             await self._hooks.on_session_end(self.session, self.outcome)
+            if self._options.parent_session:
+                await self._hooks.on_subagent_stop(self._subagent(), self.outcome)
+
+    def _subagent(self) -> SubagentInfo:
+        return SubagentInfo(session=self.session, parent_session=self.session.parent_session, task=self._options.task)
 
     async def _launch(self, work: Coroutine[Any, Any, None]) -> None:
         self._begin(work)
@@ -309,6 +314,8 @@ class Conversation:
             await self.services.plugins.start()
             self.services.registry.refresh()
             await self._hooks.on_session_start(self.session)
+            if self._options.parent_session:
+                await self._hooks.on_subagent_start(self._subagent())
 
     async def _run_turns(self, messages: list[Message], *, resume: bool) -> bool:
         pending = await self.services.store.pending(SessionRef(session_id=self.id))

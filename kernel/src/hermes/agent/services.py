@@ -57,3 +57,6 @@ class ConversationOptions(NamedTuple):
     """In place of the persona and all that comes with it."""
     max_turns: int = 0
     response_format: ResponseFormat | None = None
+    parent_session: str = ""
+    """The session that starts this one, which then is a subagent's; ``task``: what for."""
+    task: str = ""

@@ -176,7 +176,10 @@ class ErrorInfo(Value, kw_only=True):
             for name, kind in _DETAILS.items()
             if (value := getattr(error, name, None)) and isinstance(value, kind)
         }
-        return cls(kind=type(error).__name__, message=str(error) or type(error).__name__, **details)
+        kind, message = type(error).__name__, str(error)
+        if isinstance(error, RemoteError):
+            kind, _, message = message.partition(": ")
+        return cls(kind=kind, message=message or kind, **details)
 
 
 _DETAILS: dict[str, type | tuple[type, ...]] = {

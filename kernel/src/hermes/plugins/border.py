@@ -93,6 +93,14 @@ def hook_result(hook: str) -> Any:
     return functools.reduce(lambda one, other: one | other, kinds) if kinds else None
 
 
+@functools.cache
+def hook_kinds(hook: str) -> tuple[Any, ...]:
+    """The classes that a hook's answer may be of; none where only None makes sense."""
+    returned = typing.get_type_hints(getattr(hookspecs, hook))["return"]
+    kinds = [kind for kind in typing.get_args(returned) if typing.get_origin(kind) is not Awaitable]
+    return tuple(typing.get_origin(kind) or kind for kind in kinds if kind is not type(None))
+
+
 def _settled(kind: Any) -> Any:
     if typing.get_origin(kind) is Iterable:
         (item,) = typing.get_args(kind)

@@ -12,6 +12,7 @@ import contextlib
 import ipaddress
 import logging
 import os
+import re
 import socket
 import threading
 from collections.abc import Sequence
@@ -26,6 +27,10 @@ CONNECT_SECONDS = 20.0
 HEAD_SECONDS = 20.0
 MOST_CONNECTIONS = 64
 """Of one plugin host at a time; more are refused."""
+
+
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A header's name; a line with another one may be read as something else by whoever gets it, and is dropped."""
 
 
 class Refused(Exception):
@@ -75,6 +80,8 @@ class Egress:
             with contextlib.suppress(OSError):
                 writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             self._log.debug("%s: a connection failed: %s", self._whose, error)
+        except asyncio.CancelledError:
+            pass  # by `close`; the server's own callback wants a task that ends
         finally:
             writer.close()
 
@@ -92,9 +99,9 @@ class Egress:
         parts = urlsplit(address)
         if parts.scheme != "http" or not parts.hostname:
             raise Refused(f"{address[:100]} is no address that a proxy can fetch")
+        kept, length = _headers(rest)
         upstream = await self._connect(parts.hostname, parts.port or 80)
         path = parts._replace(scheme="", netloc="").geturl() or "/"
-        kept, length = _headers(rest)
         place = parts.netloc.rpartition("@")[2]
         head = f"{method} {path} {version}\r\nHost: {place}\r\nConnection: close\r\n".encode("latin-1")
         upstream[1].write(head + b"".join(line + b"\r\n" for line in kept) + b"\r\n")
@@ -123,13 +130,15 @@ def _headers(block: bytes) -> tuple[list[bytes], int]:
     """
     kept, length = [], 0
     for line in block.split(b"\r\n"):
-        name, _, value = line.partition(b":")
+        name, colon, value = line.partition(b":")
+        if not colon or not _TOKEN.fullmatch(name):
+            continue
         name = name.lower()
         if name == b"transfer-encoding":
             raise Refused("a request without TLS has to say how long it is (Content-Length)")
         if name == b"content-length":
             length = int(value)
-        if line and not name.startswith(b"proxy-") and name not in (b"connection", b"host", b"upgrade"):
+        if not name.startswith(b"proxy-") and name not in (b"connection", b"host", b"upgrade"):
             kept.append(line)
     return kept, length
 

@@ -17,6 +17,7 @@ import msgspec
 from hermes.contracts.errors import ErrorInfo
 from hermes.contracts.hookspecs import HOOK_OPTIONS_ATTRIBUTE, HookOptions
 
+from .answers import WrongType, check_type, exited
 from .threads import on_daemon_thread
 
 OBSERVER_SECONDS = 5.0
@@ -24,10 +25,6 @@ GUARD_SECONDS = 30.0
 
 
 class HookTimeout(Exception):
-    pass
-
-
-class WrongType(Exception):
     pass
 
 
@@ -232,7 +229,7 @@ class Contained:
             if inspect.isawaitable(answer):
                 async with asyncio.timeout(deadline):
                     answer = await answer
-            _check(answer, returns)
+            check_type(answer, returns)
             if most and answer is not None:
                 answer = _bounded(answer, most)
         except asyncio.CancelledError:
@@ -272,12 +269,6 @@ class Contained:
         self._report(implementation, info)
 
 
-def _check(answer: Any, returns: tuple[type, ...]) -> None:
-    if answer is not None and returns and not isinstance(answer, returns):
-        wanted = " or ".join(kind.__name__ for kind in returns)
-        raise WrongType(f"it returned {type(answer).__name__}, not {wanted} or None")
-
-
 def _bounded(answer: Any, most: int) -> Any:
     """What a model is to read of it has to be written by somebody, and is paid for by somebody."""
     settled = answer if isinstance(answer, str | msgspec.Struct) else tuple(answer)
@@ -291,5 +282,5 @@ def _timed(error: BaseException, deadline: float) -> BaseException:
     if isinstance(error, TimeoutError | HookTimeout):
         return HookTimeout(f"it did not answer within {deadline:g} s")
     if isinstance(error, SystemExit):
-        return RuntimeError(f"it called sys.exit({error.code!r})")
+        return exited(error)
     return error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -41,7 +41,7 @@ class GuardDown(NamedTuple):
 class Hooks:
     """Every hook as a method. One is made for a turn by `for_turn`, so that plugins' context variables last one.
 
-    ``limit`` takes from a provider what the plugin that answers with it may not claim.
+    ``limit`` takes from a provider what the plugin that answers with it may not claim. ``start`` activates the plugins.
     """
 
     def __init__(
@@ -50,15 +50,17 @@ class Hooks:
         contained: Contained,
         down: list[GuardDown],
         limit: Callable[[str, ProviderSpec], ProviderSpec],
+        start: Callable[[], Awaitable[None]],
     ) -> None:
         self._limit = limit
+        self._start = start
         self._table = table
         self._contained = contained
         self._down = down
 
     def for_turn(self, surface: str = "") -> Hooks:
         """Also for what happens in a session between turns."""
-        return Hooks(self._table, self._contained.for_turn(surface), self._down, self._limit)
+        return Hooks(self._table, self._contained.for_turn(surface), self._down, self._limit, self._start)
 
     @property
     def has_guard(self) -> bool:
@@ -181,7 +183,11 @@ class Hooks:
         return None
 
     async def on_message(self, message: InMessage) -> MessageVerdict:
-        """The strictest of skip, rewrite, allow. A guard that fails, or is down, skips."""
+        """The strictest of skip, rewrite, allow. A guard that fails, or is down, skips.
+
+        It may come before any session has begun: the guards are activated first.
+        """
+        await self._start()
         for down in self._down:
             if "on_message" in down.hooks:
                 return MessageVerdict(action="skip", reason=_down_reason(down))

@@ -70,7 +70,7 @@ class PluginManager:
         self.alarm = Alarm()
         self._contained = Contained(self._report, self.alarm)
         self._activation = Activation(self._load, make_context, self._contained)
-        self.hooks = Hooks(self._table, self._contained, self._down, self._limit)
+        self.hooks = Hooks(self._table, self._contained, self._down, self._limit, self.start)
         self._lacking = lacking
         self.plugins = {plugin.name: self._found(plugin) for plugin in indexed}
 

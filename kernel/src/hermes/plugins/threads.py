@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .answers import exited
+
 
 async def on_daemon_thread(
     function: Callable[..., Any], arguments: Mapping[str, Any], context: contextvars.Context | None = None
@@ -35,7 +37,7 @@ async def on_daemon_thread(
         try:
             answer = context.run(function, **arguments)
         except SystemExit as error:
-            problem = RuntimeError(f"it called sys.exit({error.code!r})")
+            problem = exited(error)
         except BaseException as error:  # noqa: BLE001 (the boundary: handed to the caller)
             plain = isinstance(error, Exception) and not isinstance(error, StopIteration)
             problem = error if plain else RuntimeError(f"{type(error).__name__}: {error}")
