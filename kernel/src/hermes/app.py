@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 Notify = Callable[[str], None]
 Unloader = tuple[str, Callable[[], Any]]
+UNLOAD_SECONDS = 5.0
 COUNTERS_SECONDS = 60.0
 """How often the counters of hooks are kept while the program runs."""
 
@@ -394,7 +395,9 @@ class App:
         """The kernel as that plugin may use it."""
         indexed = self.plugins.plugins[plugin].indexed
         permissions = indexed.permissions if indexed.restricted else None
-        return CheckedHost(lambda: self._host, plugin, permissions, lambda name: self.sections.get(name, {}))
+        return CheckedHost(
+            lambda: self._host, plugin, permissions, lambda name: self.sections.get(name, {}), self._runner.serving
+        )
 
     def _host_pool(self, gave_up: Callable[[Any, str], None]) -> HostPool:
         from hermes.plugins.isolated import HostPool, Surroundings
@@ -439,12 +442,17 @@ class App:
 
     async def _run_unloaders(self, unloaders: list[Unloader]) -> None:
         for plugin, unload in reversed(unloaders):
+            self.plugins.alarm.watch(time.monotonic(), UNLOAD_SECONDS)
             try:
                 answer = unload()
+                self.plugins.alarm.release()
                 if asyncio.iscoroutine(answer):
-                    await answer
+                    async with asyncio.timeout(UNLOAD_SECONDS):
+                        await answer
             except Exception:
                 self.log.exception("the plugin %s failed in its on_unload", plugin)
+            finally:
+                self.plugins.alarm.release()
 
     async def close(self) -> None:
         """Ends what runs, tells the plugins, closes terminals and the store."""

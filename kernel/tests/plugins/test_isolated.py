@@ -436,7 +436,7 @@ def test_cancelled_call_ends_in_the_host(home: Path, put: Put) -> None:
         @tool(risk="read")
         async def wait(ctx) -> str:
             "Waits."
-            await ctx.state.set("begun", True)
+            (ctx.data_dir / "begun").touch()
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
@@ -451,9 +451,7 @@ def test_cancelled_call_ends_in_the_host(home: Path, put: Put) -> None:
 
     async def work(app: App) -> tuple[str, int]:
         task = asyncio.create_task(outcome(app, "wait"))
-        state = app.context("waits").state
-        while not await state.get("begun"):  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+        await until((home / "plugin-data" / "waits" / "begun").exists)
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
@@ -473,7 +471,7 @@ def test_host_that_hangs_is_killed_after_a_second_of_grace(home: Path, put: Put,
         @tool(risk="read")
         async def hang(ctx) -> str:
             "Hangs."
-            await ctx.state.set("begun", True)
+            (ctx.data_dir / "begun").touch()
             {body}
         @tool(risk="read")
         def whoami() -> int:
@@ -483,10 +481,8 @@ def test_host_that_hangs_is_killed_after_a_second_of_grace(home: Path, put: Put,
     )
 
     async def work(app: App) -> tuple[float, int]:
-        state = app.context("hangs").state
         task = asyncio.create_task(outcome(app, "hang"))
-        while not await state.get("begun"):  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+        await until((home / "plugin-data" / "hangs" / "begun").exists)
         (host,) = app.plugins.hosts()
         began = time.monotonic()
         task.cancel()
@@ -638,12 +634,11 @@ def test_messages_go_from_host_to_host(home: Path, put: Put) -> None:
         while not await state.get("heard"):  # until it listens; nothing is kept for it before
             await outcome(app, "speak", number=number)
             number += 1
-        first = json.loads(await said(app, "what"))
         for later in range(1000, 1010):
             await outcome(app, "speak", number=later)
-        while await state.get("heard") < len(first) + 10:  # noqa: ASYNC110
+        while (heard := json.loads(await said(app, "what")))[-1] != 1009:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
-        return json.loads(await said(app, "what"))[-10:]
+        return heard[-10:]
 
     assert running(work, home, "listens", "speaks") == list(range(1000, 1010))
 

@@ -51,7 +51,7 @@ class Recorded:
 
 def checked(permissions: Permissions | None) -> tuple[CheckedHost, Recorded]:
     kernel: Any = Recorded()
-    return CheckedHost(lambda: kernel, "mine", permissions), kernel
+    return CheckedHost(lambda: kernel, "mine", permissions, serving={("mine", "s", "c")}), kernel
 
 
 def test_every_call_of_the_kernel_is_judged() -> None:

@@ -176,10 +176,17 @@ class ErrorInfo(Value, kw_only=True):
             for name, kind in _DETAILS.items()
             if (value := getattr(error, name, None)) and isinstance(value, kind)
         }
-        kind, message = type(error).__name__, str(error)
+        kind, message = type(error).__name__, _said(error)
         if isinstance(error, RemoteError):
             kind, _, message = message.partition(": ")
         return cls(kind=kind, message=message or kind, **details)
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001 (the boundary: an exception's text may be made by anybody)
+        return "its message cannot be read"
 
 
 _DETAILS: dict[str, type | tuple[type, ...]] = {

@@ -94,6 +94,7 @@ class Channel(asyncio.Protocol):
         self._outflows: dict[int, _Outflow] = {}
         self._drained = asyncio.Event()
         self._drained.set()
+        self._gone = asyncio.Event()
         self._problem: Exception | None = None
         self.alive = True
 
@@ -119,6 +120,7 @@ class Channel(asyncio.Protocol):
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._gone.set()
         if not self.alive:
             return
         self.alive = False
@@ -143,6 +145,16 @@ class Channel(asyncio.Protocol):
         self._flush()
         if self._transport is not None:
             self._transport.close()
+
+    async def end(self) -> None:
+        """Closes the connection, and returns when it is closed; what waits to be sent is sent if that is quick."""
+        self.close()
+        try:
+            async with asyncio.timeout(GRACE_SECONDS):
+                await self._gone.wait()
+        except TimeoutError:
+            if self._transport is not None:
+                self._transport.abort()
 
     def _send(self, kind: Kind, number: int, target: Target = (), body: bytes = EMPTY) -> None:
         """What is sent within one step of the loop leaves in one piece."""

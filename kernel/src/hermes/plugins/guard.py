@@ -201,14 +201,15 @@ class Contained:
         *,
         returns: tuple[type, ...] = (),
         most: int = 0,
+        check: Callable[[Any], None] | None = None,
         threaded: bool = False,
         begun: Awaitable[Any] | None = None,
     ) -> tuple[Any, bool]:
         """The answer, and whether the call succeeded.
 
-        ``most``: bytes that the answer may have, encoded; 0: any. ``threaded``: a plain function runs on a daemon
-        thread, so that its deadline binds; for guards. ``begun``: what the function returned already and has still to
-        be awaited.
+        ``most``: bytes that the answer may have, encoded; 0: any. ``check`` raises what else is wrong with it.
+        ``threaded``: a plain function runs on a daemon thread, so that its deadline binds; for guards. ``begun``: what
+        the function returned already and has still to be awaited.
         """
         deadline = implementation.deadline or (GUARD_SECONDS if threaded else OBSERVER_SECONDS)
         stats = self._stats(implementation)
@@ -230,6 +231,8 @@ class Contained:
                 async with asyncio.timeout(deadline):
                     answer = await answer
             check_type(answer, returns)
+            if check is not None and answer is not None:
+                check(answer)
             if most and answer is not None:
                 answer = _bounded(answer, most)
         except asyncio.CancelledError:

@@ -18,12 +18,13 @@ from hermes.contracts.hookspecs import (
     TurnAnswer,
     TurnInfo,
 )
-from hermes.contracts.messages import SystemBlock
+from hermes.contracts.messages import ImagePart, SystemBlock, TextPart, sendable
 from hermes.contracts.platform import InMessage
 from hermes.contracts.provider import ProviderQuery, ProviderSpec
 from hermes.contracts.tool import ToolCall, ToolOutcome
 from hermes.contracts.verdict import STRICTNESS, Continue, MessageVerdict, ModelVeto, ToolRewrite, Verdict
 
+from .answers import WrongType
 from .guard import Contained, Implementation
 
 MOST_TEXT = 100_000
@@ -42,6 +43,7 @@ class Hooks:
     """Every hook as a method. One is made for a turn by `for_turn`, so that plugins' context variables last one.
 
     ``limit`` takes from a provider what the plugin that answers with it may not claim. ``start`` activates the plugins.
+    ``trusts``: whether a plugin's "allow" counts.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class Hooks:
         down: list[GuardDown],
         limit: Callable[[str, ProviderSpec], ProviderSpec],
         start: Callable[[], Awaitable[None]],
+        trusts: Callable[[str], bool],
     ) -> None:
+        self._trusts = trusts
         self._limit = limit
         self._start = start
         self._table = table
@@ -60,7 +64,7 @@ class Hooks:
 
     def for_turn(self, surface: str = "") -> Hooks:
         """Also for what happens in a session between turns."""
-        return Hooks(self._table, self._contained.for_turn(surface), self._down, self._limit, self._start)
+        return Hooks(self._table, self._contained.for_turn(surface), self._down, self._limit, self._start, self._trusts)
 
     @property
     def has_guard(self) -> bool:
@@ -83,7 +87,11 @@ class Hooks:
             found, _ = await self._contained.call(
                 implementation, {"session": session}, returns=(Iterable,), most=MOST_TEXT
             )
-            blocks += [block for block in found or () if isinstance(block, SystemBlock)]
+            blocks += [
+                msgspec.structs.replace(block, text=sendable(block.text))
+                for block in found or ()
+                if isinstance(block, SystemBlock)
+            ]
         return blocks
 
     async def on_session_start(self, session: SessionInfo) -> None:
@@ -101,7 +109,7 @@ class Hooks:
         for implementation in self._table["pre_llm_call"]:
             text, _ = await self._contained.call(implementation, {"turn": turn}, returns=(str,), most=MOST_TEXT)
             if text:
-                found.append((implementation.plugin, text))
+                found.append((implementation.plugin, sendable(text)))
         return found
 
     async def post_llm_call(self, turn: TurnInfo, answer: TurnAnswer) -> tuple[str, str] | None:
@@ -111,6 +119,7 @@ class Hooks:
             values = {"turn": turn, "answer": answer}
             text, _ = await self._contained.call(implementation, values, returns=(str,), most=MOST_TEXT)
             if text is not None:
+                text = sendable(text)
                 replaced = (implementation.plugin, text)
                 answer = msgspec.structs.replace(answer, text=text)
         return replaced
@@ -159,6 +168,8 @@ class Hooks:
                     decision="deny",
                     reason=_failed_reason(implementation),
                 )
+            if verdict is not None and verdict.decision == "allow" and not self._trusts(implementation.plugin):
+                continue  # it may forbid; without another guard's opinion the kernel's floor holds
             if verdict is not None and (
                 strictest is None or STRICTNESS[verdict.decision] > STRICTNESS[strictest.decision]
             ):
@@ -171,7 +182,7 @@ class Hooks:
     async def transform_tool_result(self, call: ToolCall, result: ToolOutcome) -> ToolOutcome:
         for implementation in self._for_tool("transform_tool_result", call):
             values = {"call": call, "result": result}
-            answer, _ = await self._contained.call(implementation, values, returns=(ToolOutcome,))
+            answer, _ = await self._contained.call(implementation, values, returns=(ToolOutcome,), check=_check_content)
             result = answer if answer is not None else result
         return result
 
@@ -230,6 +241,12 @@ class Hooks:
         for implementation in self._table[hook]:
             if not implementation.tools or call.name in implementation.tools:
                 yield implementation
+
+
+def _check_content(outcome: ToolOutcome) -> None:
+    content: Any = outcome.content
+    if not isinstance(content, tuple) or not all(isinstance(part, TextPart | ImagePart) for part in content):
+        raise WrongType("it returned a ToolOutcome whose content is no tuple of texts and images")
 
 
 def _down_reason(down: GuardDown) -> str:

@@ -56,6 +56,11 @@ class IndexedPlugin(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
         return self.path if self.path.endswith(".py") else os.path.dirname(self.path)
 
     @property
+    def trusted(self) -> bool:
+        """Whether it may make things easier, and not only stricter: it runs in Hermes itself."""
+        return self.isolation == "host"
+
+    @property
     def restricted(self) -> bool:
         """Whether it may ask of the kernel only what its manifest says: all but the user's own and those given."""
         return self.isolation == "isolated" or self.source not in ("home", "given")

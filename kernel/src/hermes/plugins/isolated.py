@@ -155,6 +155,7 @@ class PluginHost:
     async def _start(self, delay: float) -> Channel:
         if delay:
             await self._around.clock.sleep(delay)
+        channel: Channel | None = None
         try:
             async with asyncio.timeout(START_SECONDS):
                 channel = await self._spawn()
@@ -164,10 +165,18 @@ class PluginHost:
             for request in list(self._loaded.values()):
                 await self._reload(channel, request)
         except (OSError, TimeoutError, ChannelClosed) as error:
-            self.kill()
             raise PluginError(f"the plugin host of {self.name} could not be started: {error or 'it hung'}.") from error
-        self._channel = channel
-        return channel
+        else:
+            self._channel = channel
+            return channel
+        finally:
+            if self._channel is not channel or channel is None:
+                await self._give_up_start(channel)
+
+    async def _give_up_start(self, channel: Channel | None) -> None:
+        self.kill()
+        if channel is not None:
+            await channel.end()
 
     def _hello(self) -> Hello:
         from hermes import __version__
@@ -305,7 +314,7 @@ class PluginHost:
                 async with asyncio.timeout(CLOSE_SECONDS):
                     for name in list(self._loaded):
                         await channel.call(("unload", name))
-            channel.close()
+            await channel.end()
         self.kill()
         if self._process is not None:
             self._process.wait()

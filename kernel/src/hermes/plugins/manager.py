@@ -70,7 +70,7 @@ class PluginManager:
         self.alarm = Alarm()
         self._contained = Contained(self._report, self.alarm)
         self._activation = Activation(self._load, make_context, self._contained)
-        self.hooks = Hooks(self._table, self._contained, self._down, self._limit, self.start)
+        self.hooks = Hooks(self._table, self._contained, self._down, self._limit, self.start, self._trusts)
         self._lacking = lacking
         self.plugins = {plugin.name: self._found(plugin) for plugin in indexed}
 
@@ -87,6 +87,9 @@ class PluginManager:
 
     def _limit(self, plugin: str, spec: ProviderSpec) -> ProviderSpec:
         return limited(self.plugins[plugin].indexed, spec)
+
+    def _trusts(self, plugin: str) -> bool:
+        return self.plugins[plugin].indexed.trusted
 
     def give(self, plugin: Any) -> None:
         """Adds an object or module as a plugin, in place of an installed one of its name."""

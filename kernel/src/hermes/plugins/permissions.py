@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
 
 from hermes.contracts.errors import PluginError
-from hermes.contracts.host import Host
+from hermes.contracts.host import CallOutput, Host
 
 from .manifest import Permissions
 
@@ -37,6 +37,8 @@ NEEDED = {
 class CheckedHost:
     """Stands before the kernel's `Host`. ``permissions`` None: the plugin is the user's own, and may do all.
 
+    ``section``: a plugin's settings. ``serving``: plugin, session and id of each tool call that is running.
+
     Whatever name a request carries, the plugin acts under its own.
     """
 
@@ -46,8 +48,10 @@ class CheckedHost:
         plugin: str,
         permissions: Permissions | None,
         section: Callable[[str], Mapping[str, Any]] = lambda plugin: {},
+        serving: Collection[tuple[str, str, str]] = (),
     ) -> None:
         self._section = section
+        self._serving = serving
         self._host = host
         self._plugin = plugin
         self._permissions = permissions
@@ -68,11 +72,16 @@ class CheckedHost:
             for secret in request.names if name == "secrets" else ():
                 if secret not in self._secrets(self._permissions):
                     raise self._denied(f"read the secret {secret}", f"secrets: [{secret}]")
+        if name == "output" and self._permissions is not None and not self._serves(request):
+            raise self._denied("show output of a call that it is not serving", "")
         if name == "emit" and not request.topic.startswith(f"{self._plugin}."):
             raise self._denied(f"speak as {request.topic.partition('.')[0]}", "")
         if getattr(request, "plugin", self._plugin) != self._plugin:
             request = msgspec.structs.replace(request, plugin=self._plugin)
         return request
+
+    def _serves(self, output: CallOutput) -> bool:
+        return (self._plugin, output.session_id, output.call_id) in self._serving
 
     def _secrets(self, permissions: Permissions) -> set[str]:
         """The names it may ask for; ``config:key`` stands for the name that the user put into its settings."""

@@ -65,6 +65,8 @@ class ToolRunner:
         self._results = results
         self._clock = clock
         self._log = log
+        self.serving: set[tuple[str, str, str]] = set()
+        """Plugin, session and id of each call that is running."""
 
     async def prepare(
         self, part: ToolCallPart, template: ToolCall, offered: Sequence[str], hooks: Hooks
@@ -128,6 +130,8 @@ class ToolRunner:
         if bound.wants_context:
             arguments["ctx"] = self._context_of(bound.entry.plugin).for_call(prepared.call)
         timeout = bound.entry.options.timeout
+        serving = (bound.entry.plugin, prepared.call.session_id, prepared.call.id)
+        self.serving.add(serving)
         try:
             async with asyncio.timeout(timeout):
                 if inspect.iscoroutinefunction(bound.function):
@@ -136,6 +140,8 @@ class ToolRunner:
                 return await answer if inspect.isawaitable(answer) else answer
         except TimeoutError:
             raise ToolError(f"{bound.entry.name} did not end within {timeout} s and was given up.") from None
+        finally:
+            self.serving.discard(serving)
 
     def _fit(self, call: ToolCall, content: tuple[TextPart | ImagePart, ...]) -> tuple[TextPart | ImagePart, ...]:
         """Without secrets, and no longer than the tool declares; the whole of what is cut is kept in a file."""
