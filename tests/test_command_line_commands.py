@@ -272,7 +272,8 @@ def test_plugins_list_and_info(hermes: Hermes) -> None:
 
     assert {"approvals", "files", "openai", "replay", "sessions", "terminal"} <= set(listed)
     assert all(plugin["state"] == "enabled" for plugin in listed.values())
-    assert terminal == listed["terminal"]
+    assert {key: terminal[key] for key in listed["terminal"]} == listed["terminal"]
+    assert (terminal["runs"], terminal["enforced"], terminal["counters"]) == ("in Hermes", False, {})
     assert terminal["provides"]["tools"] == ["process", "terminal"]
     assert "hooks" in hermes("plugins", "info", "approvals").out
 

@@ -283,16 +283,17 @@ def reload(ctx: click.Context, names: tuple[str, ...]) -> int:
         async with App(home.path, in_memory=True) as app:
             for name in chosen:
                 try:
-                    plugin = await app.plugins.activate(name) if name in app.plugins.plugins else None
-                    found[name] = "" if plugin is None or app.reloader.can_reload(plugin.indexed) else RESTART
+                    plugin = await app.plugins.activate(name)
+                    found[name] = "" if app.reloader.can_reload(plugin.indexed) else RESTART
                 except HermesError as error:
                     found[name] = str(error)
         return found
 
     checked = asyncio.run(check())
     sound = [name for name, problem in checked.items() if not problem]
-    if sound:
-        ask_for_reload(home.run, sound)
+    known = {plugin.name for plugin in index_of(ctx).plugins}
+    if told := [name for name in checked if name in sound or name not in known]:  # what is gone is dropped by all
+        ask_for_reload(home.run, told)
     for name, problem in checked.items():
         complain(f"{name}: {problem or 'loads; programs that run take it up before their next turn'}")
     return int(len(sound) < len(checked))
