@@ -17,10 +17,10 @@ from hermes.app import App
 from hermes.contracts.errors import HermesError
 from hermes.contracts.provider import ModelsQuery
 from hermes.contracts.values import Done
-from hermes.plugins.claims import complaints
 from hermes.plugins.index import Index
 from hermes.plugins.sandbox import enforcement
 
+from .plugins import told_of_names
 from .settings_file import home_of_context
 
 Level = Literal["ok", "warning", "problem"]
@@ -112,7 +112,7 @@ async def _plugins(app: App) -> AsyncIterator[Finding]:
         if plugin.state == "failed":
             todo = plugin.indexed.hint or f"Mend it, or: hermes plugins disable {name}"
             yield Finding("plugins", "problem", f"{name}: {plugin.problem}", todo)
-    for text in complaints([plugin.indexed for plugin in app.plugins.plugins.values()]):
+    for text in told_of_names([plugin.indexed for plugin in app.plugins.plugins.values()]):
         yield Finding("plugins", "warning", text, "Disable one of them: hermes plugins disable NAME")
     for name, plugin in app.plugins.plugins.items():
         if plugin.state == "unmet":

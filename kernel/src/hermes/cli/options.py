@@ -45,6 +45,12 @@ def chat_options(from_plugins: Mapping[str, tuple[str, OptionEntry]]) -> list[cl
     return options
 
 
+def kernel_options() -> set[str]:
+    """The names that plugins' options cannot have, without hyphens before them."""
+    found = {name for option in chat_options({}) for name in (*option.opts, *option.secondary_opts)}
+    return {name.lstrip("-") for name in found} | {"help", "version", "oneshot"}
+
+
 class ChatRequest(NamedTuple):
     """What the options of a chat command say."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -69,10 +70,16 @@ def list_(ctx: click.Context, as_json: bool) -> None:
     for plugin in found:
         about = plugin.problem or plugin.manifest.description
         click.echo(f"{plugin.name:{width}}  {_state(plugin):8}  {plugin.source:9}  {_place(plugin):9}  {about}")
+    for text in told_of_names(found):
+        complain(text)
+
+
+def told_of_names(plugins: Iterable[IndexedPlugin]) -> list[str]:
+    """Of names that plugins claim and do not get."""
+    from .options import kernel_options
     from .root import KERNEL_COMMANDS
 
-    for text in complaints(found, KERNEL_COMMANDS):
-        complain(text)
+    return complaints(plugins, KERNEL_COMMANDS, kernel_options())
 
 
 def _described(plugin: IndexedPlugin) -> dict[str, Any]:

@@ -170,7 +170,10 @@ def build(argv: list[str], out: Output) -> click.Group:
 def plugin_options(index: Index) -> dict[str, tuple[str, OptionEntry]]:
     """The options that plugins add to chat commands: option → plugin, entry."""
     claims = [Claim(name, plugin, entry) for plugin in usable(index) for name, entry in plugin.manifest.options.items()]
-    return {name: (claim.plugin.name, claim.value) for name, claim in settle("option", claims)[0].items()}
+    from .options import kernel_options
+
+    owners, taken = settle("option", claims)[0], kernel_options()
+    return {name: (claim.plugin.name, claim.value) for name, claim in owners.items() if name not in taken}
 
 
 def usable(index: Index) -> list[IndexedPlugin]:

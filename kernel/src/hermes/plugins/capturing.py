@@ -82,6 +82,8 @@ def _run(command: list[str], environment: dict[str, str], plugin: IndexedPlugin,
             if not piece:
                 break
             said += piece
+        else:
+            raise PluginError(f"{module} writes without end when it is imported.", plugin=plugin.name)
         try:
             return said, process.wait(max(0.1, ends - time.monotonic()))
         except subprocess.TimeoutExpired:

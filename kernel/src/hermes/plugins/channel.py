@@ -125,7 +125,7 @@ class Channel(asyncio.Protocol):
             return
         self.alive = False
         self._drained.set()
-        error = ChannelClosed("the connection was closed")
+        error = ChannelClosed("its process ended")
         for future in self._calls.values():
             if not future.done():
                 future.set_exception(error)
@@ -181,7 +181,7 @@ class Channel(asyncio.Protocol):
 
     def _number(self) -> int:
         if not self.alive:
-            raise ChannelClosed("the connection was closed")
+            raise ChannelClosed("its process ended")
         self._numbers += 1
         return self._numbers
 

@@ -52,22 +52,27 @@ def settle(
     return {name: claim for name, claim in owners.items() if name not in disputed}, told
 
 
-def complaints(plugins: Iterable[IndexedPlugin], taken: Iterable[str] = ()) -> list[str]:
-    """Of all that manifests claim. ``taken``: names of commands that are the kernel's."""
+def complaints(
+    plugins: Iterable[IndexedPlugin], commands: Iterable[str] = (), options: Iterable[str] = ()
+) -> list[str]:
+    """Of all that manifests claim. ``commands`` and ``options``: those that are the kernel's."""
     usable = [plugin for plugin in plugins if plugin.enabled and not plugin.problem]
     told = [plugin.clash for plugin in usable if plugin.clash]
     told += settle("provider", provider_claims(usable), ties=False)[1]
     told += settle("tool", [Claim(name, plugin, None) for plugin in usable for name in plugin.tools])[1]
     told += settle("section", section_claims(usable))[1]
-    commands = [Claim(name, plugin, None) for plugin in usable for name in plugin.manifest.commands]
-    told += settle("command", commands)[1]
-    told += [
-        f'The command "{claim.name}" of the plugin "{claim.plugin.name}" is not used: it is one of Hermes itself.'
-        for claim in commands
-        if claim.name in set(taken)
+    wanted = [Claim(name, plugin, None) for plugin in usable for name in plugin.manifest.commands]
+    told += settle("command", wanted)[1] + _taken("command", wanted, set(commands))
+    wanted = [Claim(name, plugin, None) for plugin in usable for name in plugin.manifest.options]
+    return [*told, *settle("option", wanted)[1], *_taken("option", wanted, set(options))]
+
+
+def _taken(kind: str, claims: Iterable[Claim[None]], taken: set[str]) -> list[str]:
+    return [
+        f'The {kind} "{claim.name}" of the plugin "{claim.plugin.name}" is not used: it is one of Hermes itself.'
+        for claim in claims
+        if claim.name in taken
     ]
-    options = [Claim(name, plugin, None) for plugin in usable for name in plugin.manifest.options]
-    return [*told, *settle("option", options)[1]]
 
 
 def config_schemas(plugins: Iterable[IndexedPlugin]) -> list[tuple[str, ConfigSchema]]:

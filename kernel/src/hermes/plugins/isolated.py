@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -61,6 +62,10 @@ class Surroundings(NamedTuple):
     server: Callable[[frozenset[str]], Server]
 
 
+class HostDied(PluginError):
+    """The process ended before it could be spoken to; the next one may fare better."""
+
+
 class PluginHost:
     """One process, for plugins of one group. ``gave_up`` is told when it has died too often."""
 
@@ -111,9 +116,14 @@ class PluginHost:
         Raises:
             PluginError: it cannot be started, or died too often.
         """
-        if self._channel is not None and self._channel.alive:
-            return self._channel
-        return await asyncio.shield(self._started())
+        while True:
+            if self._channel is not None and self._channel.alive:
+                return self._channel
+            try:
+                return await asyncio.shield(self._started(self._backoff()))
+            except HostDied:
+                if self._closing:
+                    raise
 
     def _started(self, delay: float = 0.0) -> asyncio.Task[Channel]:
         if self.failed:
@@ -141,10 +151,22 @@ class PluginHost:
         self._loaded[name] = request
         return loaded
 
-    async def _load(self, request: LoadRequest, channel: Channel | None = None) -> Loaded:
-        channel = channel or await self.channel()
-        async with asyncio.timeout(START_SECONDS):
-            body = await channel.call(("load", request.plugin.name), encode(request))
+    async def _load(self, request: LoadRequest) -> Loaded:
+        """A process that ends meanwhile counts as one more death, and the next one is tried."""
+        while True:
+            try:
+                return await self._load_into(await self.channel(), request)
+            except ChannelClosed:
+                if self._closing:
+                    raise
+
+    async def _load_into(self, channel: Channel, request: LoadRequest) -> Loaded:
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                body = await channel.call(("load", request.plugin.name), encode(request))
+        except TimeoutError:
+            self.kill()
+            raise PluginError(f"it was still importing after {START_SECONDS:.0f} s", plugin=self.name) from None
         return decode(body, Loaded)  # type: ignore[no-any-return]
 
     async def unload(self, name: str) -> None:
@@ -164,8 +186,10 @@ class PluginHost:
                 raise PluginError(f"the plugin host of {self.name} speaks plugin API {hello.api}, not {API}.")
             for request in list(self._loaded.values()):
                 await self._reload(channel, request)
-        except (OSError, TimeoutError, ChannelClosed) as error:
-            raise PluginError(f"the plugin host of {self.name} could not be started: {error or 'it hung'}.") from error
+        except OSError as error:
+            raise PluginError(f"the plugin host of {self.name} could not be started: {error}.") from error
+        except (TimeoutError, ChannelClosed) as error:
+            raise HostDied(f"the plugin host of {self.name} ended while it was started", plugin=self.name) from error
         else:
             self._channel = channel
             return channel
@@ -186,8 +210,10 @@ class PluginHost:
 
     async def _reload(self, channel: Channel, request: LoadRequest) -> None:
         try:
-            await self._load(request, channel)
-        except (HermesError, TimeoutError) as error:
+            await self._load_into(channel, request)
+        except ChannelClosed:
+            raise
+        except HermesError as error:
             self._around.log.error("%s could not be loaded again: %s", request.plugin.name, error)
 
     async def _spawn(self) -> Channel:
@@ -222,7 +248,7 @@ class PluginHost:
                 lambda: Channel(self._server, lambda error: self._lost(process, error), self.kill), sock=ours
             )
         except BaseException:
-            process.kill()
+            _kill(process)
             ours.close()
             raise
         return channel
@@ -273,13 +299,12 @@ class PluginHost:
 
     def kill(self) -> None:
         """Ends the process, however it is doing."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
+        if self._process is not None:
+            _kill(self._process)
 
     def _lost(self, process: subprocess.Popen[bytes], error: Exception | None) -> None:
         """The connection is gone, and with it the process; a new one is started, unless there were too many."""
-        if process.poll() is None:
-            process.kill()
+        _kill(process)
         code = process.wait()
         if self._closing:
             return
@@ -293,7 +318,13 @@ class PluginHost:
             self.failed = f"it died {DEATHS} times within a minute; the last time, {why}"
             self._gave_up(self, self.failed)
         elif self._starting is None or self._starting.done():
-            self._started(BACKOFF[min(len(recent), len(BACKOFF)) - 1])
+            self._started(self._backoff())
+
+    def _backoff(self) -> float:
+        """Seconds before the next start."""
+        now = self._around.clock.monotonic()
+        recent = sum(now - moment <= WINDOW_SECONDS for moment in self._deaths)
+        return BACKOFF[min(recent, len(BACKOFF)) - 1] if recent else 0.0
 
     async def drain(self) -> None:
         """Waits until no call is under way, for as long as calls should take."""
@@ -323,8 +354,15 @@ class PluginHost:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _seen(task: asyncio.Task[Any]) -> None:
-    """A failed start is told to whoever asks for the channel; nobody may be asking."""
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """With its group: a sandbox that is being made has a part that is not yet bound to the life of the first."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _seen(task: asyncio.Future[Any]) -> None:
+    """What failed is told to whoever asks for it; nobody may be asking."""
     if not task.cancelled():
         task.exception()
 
@@ -393,19 +431,31 @@ class _Events:
         self._host = host
         self._target = target
         self._under_way: collections.deque[asyncio.Future[Any]] = collections.deque()
+        self._channel: Channel | None = None
 
     async def tell(self, **values: Any) -> None:
         """Raises what an earlier event came to, where it failed. Who does not keep up loses its process."""
-        channel = await self._host.channel()
+        channel, before = await self._host.channel(), self._channel
+        self._channel = channel
+        if before is not None and before is not channel:
+            lost = len(self._under_way)
+            self._under_way.clear()
+            self._send(channel, values)
+            raise PluginError(f"its process ended, and with it what it was doing with {lost} events")
         if len(self._under_way) >= MOST_EVENTS:
             await asyncio.wait([self._under_way[0]], timeout=BEHIND_SECONDS)
             if not self._under_way[0].done():
                 self._under_way.clear()
                 self._host.kill()
                 raise PluginError(f"it is {MOST_EVENTS} events behind; its process is ended")
-        self._under_way.append(channel.begin(self._target, encode(values)))
+        self._send(channel, values)
         while self._under_way[0].done():
             self._under_way.popleft().result()
+
+    def _send(self, channel: Channel, values: dict[str, Any]) -> None:
+        future = channel.begin(self._target, encode(values))
+        future.add_done_callback(_seen)
+        self._under_way.append(future)
 
 
 def _maker(
