@@ -146,6 +146,11 @@ class Channel(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def abort(self) -> None:
+        """Breaks the connection off; nothing that waits to be sent is sent."""
+        if self._transport is not None:
+            self._transport.abort()
+
     async def end(self) -> None:
         """Closes the connection, and returns when it is closed; what waits to be sent is sent if that is quick."""
         self.close()
@@ -153,8 +158,7 @@ class Channel(asyncio.Protocol):
             async with asyncio.timeout(GRACE_SECONDS):
                 await self._gone.wait()
         except TimeoutError:
-            if self._transport is not None:
-                self._transport.abort()
+            self.abort()
 
     def _send(self, kind: Kind, number: int, target: Target = (), body: bytes = EMPTY) -> None:
         """What is sent within one step of the loop leaves in one piece."""

@@ -87,6 +87,9 @@ class PluginHost:
         self._loaded: dict[str, LoadRequest] = {}
         self._early: dict[str, asyncio.Task[Loaded]] = {}
         self._channel: Channel | None = None
+        self._latest: Channel | None = None
+        """Of the process that was started last, also before it has said anything."""
+        self._watched: dict[int, Callable[[], None]] = {}
         self._starting: asyncio.Task[Channel] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._deaths: collections.deque[float] = collections.deque(maxlen=DEATHS)
@@ -99,7 +102,7 @@ class PluginHost:
     @property
     def pid(self) -> int:
         """Of the process that runs now; 0: none."""
-        return self._process.pid if self._process is not None and self._process.poll() is None else 0
+        return self._process.pid if self._process is not None and self._process.returncode is None else 0
 
     @property
     def in_use(self) -> bool:
@@ -251,6 +254,8 @@ class PluginHost:
             _kill(process)
             ours.close()
             raise
+        self._latest = channel
+        self._watch(process, channel)
         return channel
 
     async def _sandbox(self) -> Sandbox:
@@ -301,6 +306,26 @@ class PluginHost:
         """Ends the process, however it is doing."""
         if self._process is not None:
             _kill(self._process)
+        if self._latest is not None:
+            self._latest.abort()
+
+    def _watch(self, process: subprocess.Popen[bytes], channel: Channel) -> None:
+        """The end of the process is the end of its host, even if a part of its sandbox lives on."""
+        if not hasattr(os, "pidfd_open"):
+            return  # there the connection's end has to do
+        loop, descriptor = asyncio.get_running_loop(), os.pidfd_open(process.pid)
+
+        def unwatch() -> None:
+            if self._watched.pop(descriptor, None) is not None:
+                loop.remove_reader(descriptor)
+                os.close(descriptor)
+
+        def ended() -> None:
+            unwatch()
+            channel.abort()
+
+        self._watched[descriptor] = unwatch
+        loop.add_reader(descriptor, ended)
 
     def _lost(self, process: subprocess.Popen[bytes], error: Exception | None) -> None:
         """The connection is gone, and with it the process; a new one is started, unless there were too many."""
@@ -349,14 +374,19 @@ class PluginHost:
         self.kill()
         if self._process is not None:
             self._process.wait()
+        for unwatch in list(self._watched.values()):
+            unwatch()
         if self._egress is not None:
             await self._egress.close()
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """With its group: a sandbox that is being made has a part that is not yet bound to the life of the first."""
-    if process.poll() is None:
+    """With its group: a sandbox that is being made has a part that is not yet bound to the life of the first.
+
+    As long as nobody has waited for the process, its number and its group are nobody else's.
+    """
+    if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
