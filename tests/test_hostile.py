@@ -29,7 +29,7 @@ from hermes.plugins.sandbox import bubblewrap
 
 HOSTILE = Path(__file__).parent / "hostile"
 PRELUDE = (HOSTILE / "prelude.txt").read_text()
-HARNESS_SECONDS = 100.0
+HARNESS_SECONDS = 60.0
 CANARY = "canary-that-nobody-reads"
 BACKWARDS = CANARY[::-1]
 GOOD = '''
@@ -219,29 +219,31 @@ def play(ground: Ground) -> Played:
         "ASKED_FOR": "given",
     }
     before, began = ground.state(), ticks()
-    process = subprocess.Popen(
-        [sys.executable, HOSTILE / "driver.py", ground.folder / "spec.json"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=ground.folder,
-        env=environ,
-        start_new_session=True,
-    )
+    out, err = ground.folder / "out", ground.folder / "err"
+    with out.open("wb") as printed, err.open("wb") as complained:
+        process = subprocess.Popen(
+            [sys.executable, HOSTILE / "driver.py", ground.folder / "spec.json"],
+            stdin=subprocess.DEVNULL,
+            stdout=printed,
+            stderr=complained,
+            cwd=ground.folder,
+            env=environ,
+            start_new_session=True,
+        )
     try:
-        out, err = process.communicate(timeout=HARNESS_SECONDS)
+        process.wait(timeout=HARNESS_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
+        process.wait()
         end(leftovers(ground.mark, began))
-        out, err = process.communicate()
-        raise AssertionError(f"it hung\n{err.decode(errors='replace')[-4000:]}") from None
+        raise AssertionError(f"it hung\n{err.read_text(errors='replace')[-4000:]}") from None
     left = leftovers(ground.mark, began, deadline=time.monotonic() + 3)
     end(left)
     file, log = ground.folder / "report.json", ground.home / "logs" / "agent.log"
     return Played(
         process.returncode,
-        out,
-        err.decode(errors="replace"),
+        out.read_bytes(),
+        err.read_text(errors="replace"),
         json.loads(file.read_text()) if file.exists() else {},
         log.read_text(errors="replace") if log.exists() else "",
         ground.state() != before,
@@ -306,7 +308,7 @@ def test_hostile_plugin(entry: Any, place: str, ground_of: Callable[[Any, str], 
 
     assert ran.code == held.exit, ran.err[-3000:]
     if held.exit == 0:
-        told_as_expected(entry, held, ran)
+        told_as_expected(entry, place, ran)
         nothing_was_reached(held, ran, ground)
     if held.contained:
         the_others_work(entry, held, ran)
@@ -316,18 +318,19 @@ def test_hostile_plugin(entry: Any, place: str, ground_of: Callable[[Any, str], 
         assert "Traceback" not in ran.err
 
 
-def told_as_expected(entry: Any, held: Any, ran: Played) -> None:
+def told_as_expected(entry: Any, place: str, ran: Played) -> None:
     """The results, and one message to the user that names the plugin."""
-    report = ran.report
+    held, report = getattr(entry, place), ran.report
     results = report["results"][: sum(len(names) for names in entry.calls)]
     for pattern in held.results:
         assert any(re.search(pattern, result, re.DOTALL) for result in results), results
-    notices = [text for text in report["notices"] if f'"{entry.plugin}"' in text]
+    names = (f'"{entry.plugin}"', f"info {entry.plugin})")
+    notices = [text for text in report["notices"] if any(name in text for name in names)]
     if held.contained:
         expected = (1 if held.told else 0) if held.tells is None else held.tells
-        assert len(notices) == expected, report["notices"]
+        assert len(notices) == expected or (expected < 0 and notices), report["notices"]
         assert not held.told or any(re.search(held.told, text, re.DOTALL) for text in notices), notices
-        for text in (*notices, *ran.log.splitlines()):
+        for text in (*notices, *(ran.log.splitlines() if place == "isolated" else ())):
             assert text.isprintable(), text
         assert len("".join(notices)) < 10_000
     assert held.message in ("", report["on_message"])
@@ -340,8 +343,8 @@ def told_as_expected(entry: Any, held: Any, ran: Played) -> None:
 def nothing_was_reached(held: Any, ran: Played, ground: Ground) -> None:
     """The canaries are unread and unchanged, the listeners have seen nobody, no process is left."""
     text = "\n".join([*ran.report["results"], ran.out.decode(errors="replace"), ran.err, ran.log])
-    assert (BACKWARDS in text) == (held.canaries == "read")
-    assert ran.changed == (held.canaries == "written")
+    assert (BACKWARDS in text) == (held.canaries in ("read", "both"))
+    assert ran.changed == (held.canaries in ("written", "both"))
     assert bool(ran.seen) == held.reached, ran.seen
     assert not held.unseen or held.unseen.encode() not in b"".join(ran.seen), ran.seen
     assert bool(ran.left) == held.leftovers, ran.left
@@ -355,7 +358,7 @@ def the_others_work(entry: Any, held: Any, ran: Played) -> None:
     report = ran.report
     assert report["outcomes"][-1:] == outcomes[-1:], report
     if held.outcomes:
-        assert report["outcomes"] == outcomes
+        assert all(map(re.fullmatch, outcomes, report["outcomes"])), report["outcomes"]
     last = report["results"][-2:]
     if held.guards:
         assert all(f'The guard "{entry.plugin}"' in result for result in last), last

@@ -3,6 +3,7 @@
 ::
 
     POST /messages            {"text": …}                     → 202 {"session": …}      a turn in one's own session
+                                                              → 202 {"skipped": why}    a plugin wants none of it
     GET  /events?session=…&after=N                            → text/event-stream       durable events, then live ones
     POST /answers             {"session", "request", "answer"} → 200 {"accepted": …}, 403
 
@@ -18,7 +19,19 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from hermes import AnyEvent, App, Conversation, Event, HermesError, Principal, SessionQuery
+from hermes import (
+    AnyEvent,
+    App,
+    Conversation,
+    Event,
+    HermesError,
+    InMessage,
+    MessageVerdict,
+    Origin,
+    Principal,
+    SessionQuery,
+    TextPart,
+)
 from hermes.contracts.events import encode
 
 PEOPLE = ("alice", "bob")
@@ -42,6 +55,7 @@ class ToySurface:
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[ToySurface]:
+        await self._app.plugins.start()  # or no guard would see the first message
         server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         try:
@@ -78,12 +92,19 @@ class ToySurface:
     async def _route(
         self, method: str, path: str, name: str, query: dict[str, str], body: Any, writer: asyncio.StreamWriter
     ) -> None:
+        text = ""
+        if (method, path) == ("POST", "/messages"):
+            verdict = await self._judged(name, body["text"])
+            if verdict.action == "skip":
+                _send(writer, 202, {"skipped": verdict.reason})
+                return
+            text = verdict.text if verdict.action == "rewrite" else body["text"]
         if name not in PEOPLE:
             raise Refused(401, "Who are you?")
         match method, path:
             case "POST", "/messages":
                 conversation = await self.own(name)
-                self._spawn(_run(conversation, body["text"]))
+                self._spawn(_run(conversation, text))
                 _send(writer, 202, {"session": conversation.id})
             case "GET", "/events":
                 await self._stream(await self._readable(query["session"], name), int(query.get("after", "0")), writer)
@@ -91,6 +112,13 @@ class ToySurface:
                 _send(writer, 200, {"accepted": await self._answer(body, name)})
             case _:
                 raise Refused(404, "There is no such thing.")
+
+    async def _judged(self, name: str, text: str) -> MessageVerdict:
+        """What the plugins say of a message, before anybody asks whether its author may write at all."""
+        message = InMessage(
+            origin=Origin(platform="toy", chat=name), principal=Principal(id=f"toy:{name}"), parts=(TextPart(text),)
+        )
+        return await self._app.plugins.hooks.for_turn("toy").on_message(message)
 
     async def own(self, name: str) -> Conversation:
         if name not in self._conversations:
