@@ -1,5 +1,7 @@
 """What starting costs: ``--version``, ``--help``, a one shot, a tool round; against floors measured in the same run.
 
+And what plugins cost that are installed and not used: beside Hermes, with pip, and into the home.
+
 Run: ``.venv/bin/python benchmarks/bench_start.py [RUNS]``. CPU is that of the whole process and its children, user
 and system. All figures are medians; the commands that are compared take turns, so that a busy machine hits all alike.
 Peak memory is as the system counts it: never less than that of this benchmark, which started the process.
@@ -10,6 +12,7 @@ from __future__ import annotations
 import compileall
 import importlib.metadata
 import importlib.util
+import json
 import os
 import statistics
 import subprocess
@@ -21,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from hermes.plugins.lock import LockedPlugin, PluginsLock, package_folder, write_lock
 from hermes_testkit.command import Hermes
 from hermes_testkit.model_server import Call, ModelServer, Reply, SeenRequest
 
@@ -46,6 +50,41 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+UNUSED = 45
+"""Plugins that nobody uses: many for a person, few for a program that is to stay quick."""
+UNUSED_MS = 5.0
+
+PLUGIN_YAML = """name: extra{number}
+api: 1
+description: Something for every {number}th day.
+provides:
+  tools: [hermes_plugin_extra{number}.tools]
+  commands:
+    extra{number}: {{help: "Do it on the command line.", target: "hermes_plugin_extra{number}.commands:run"}}
+config:
+  properties:
+    unit: {{type: string, enum: [metric, imperial], default: metric, description: "The unit to tell."}}
+"""
+PLUGIN_TOOLS = """from hermes import tool
+
+@tool(risk="read", effects="none")
+def extra{number}(place: str, days: int = 1) -> str:
+    \"\"\"Tells what it is like somewhere, for some days.\"\"\"
+    return f"{{place}}, {{days}}"
+"""
+PLUGIN_COMMANDS = """import click
+
+@click.command()
+def run():
+    click.echo("Done.")
+"""
+DIST_INFO = {
+    "METADATA": "Metadata-Version: 2.1\nName: hermes-plugin-extra{number}\nVersion: 1.0\n",
+    "entry_points.txt": "[hermes.plugins]\nextra{number} = hermes_plugin_extra{number}\n",
+    "RECORD": "",
+}
 
 
 class Cost(NamedTuple):
@@ -164,6 +203,86 @@ def bench_rounds(hermes: Hermes, command: str) -> None:
     print(f"  of it CPU of hermes and its shell: {(costs[many].cpu - costs[one].cpu) / ROUNDS:.2f} ms")
 
 
+def write_package(site: Path, number: int) -> None:
+    package = site / f"hermes_plugin_extra{number}"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "plugin.yaml").write_text(PLUGIN_YAML.format(number=number))
+    (package / "tools.py").write_text(PLUGIN_TOOLS.format(number=number))
+    (package / "commands.py").write_text(PLUGIN_COMMANDS)
+
+
+def install_beside(site: Path) -> None:
+    """As pip does it."""
+    for number in range(UNUSED):
+        write_package(site, number)
+        info = site / f"hermes_plugin_extra{number}-1.0.dist-info"
+        info.mkdir()
+        for name, text in DIST_INFO.items():
+            (info / name).write_text(text.format(number=number))
+
+
+def install_into(home: Path) -> None:
+    """As ``hermes plugins install`` does it."""
+    locked = [
+        LockedPlugin(
+            name=f"extra{number}",
+            source=f"hermes-plugin-extra{number}",
+            kind="package",
+            version="1.0",
+            tree=f"{number:064x}"[::-1],
+            module=f"hermes_plugin_extra{number}",
+        )
+        for number in range(UNUSED)
+    ]
+    for number, plugin in enumerate(locked):
+        write_package(package_folder(home / "packages", plugin), number)
+    write_lock(home / "plugins.lock", PluginsLock(plugins={plugin.name: plugin for plugin in locked}))
+
+
+def check_unused(command: str, environ: Mapping[str, str], count: int) -> None:
+    """The figures are worth nothing unless the plugins are found, sound and isolated, with their tools."""
+    listed = subprocess.run([command, "plugins", "list", "--json"], env=environ, capture_output=True, check=True)
+    found = [plugin for plugin in json.loads(listed.stdout) if plugin["name"].startswith("extra")]
+    sound = [plugin for plugin in found if plugin["runs"] == "isolated" and plugin["provides"]["tools"]]
+    if not len(found) == len(sound) == count:
+        raise SystemExit(f"{len(sound)} of {len(found)} unused plugins are sound, not {count}")
+
+
+def bench_unused(hermes: Hermes, command: str) -> None:
+    """Each in surroundings of its own, equal but for the plugins. The run that warms the caches builds the index."""
+    folder = hermes.home.parent
+    site, nothing, crowded = folder / "site", folder / "nothing", Hermes(folder / "crowded")
+    nothing.mkdir()
+    install_beside(site)
+    with server_process() as url:
+        for one in (hermes, crowded):
+            one.use(url)
+        install_into(crowded.home)
+        places = {
+            "none": (nothing, hermes.home),
+            f"{UNUSED} beside Hermes": (site, hermes.home),
+            f"{UNUSED} in the home": (nothing, crowded.home),
+        }
+        commands = {
+            f"{what}, {name}": ["env", f"PYTHONPATH={path}", f"HERMES_HOME={home}", command, *arguments]
+            for what, arguments in (("one shot", ["-z", "hi"]), ("--help", ["--help"]))
+            for name, (path, home) in places.items()
+        }
+        for name, (path, home) in places.items():
+            environ = {**hermes.environ, "PYTHONPATH": str(path), "HERMES_HOME": str(home)}
+            check_unused(command, environ, 0 if name == "none" else UNUSED)
+        costs = compare(commands, hermes.environ, hermes.workspace)
+    for what, limit in (("one shot", UNUSED_MS), ("--help", None)):
+        floor = costs[f"{what}, none"]
+        show({name: cost for name, cost in costs.items() if name.startswith(what)}, floor)
+        for name in list(places)[1:]:
+            more = costs[f"{what}, {name}"]
+            if limit is not None:
+                verdict(f"{what}, {name}: CPU over none", more.cpu - floor.cpu, limit, "ms")
+            print(f"  {what}, {name}: wall over none {more.wall - floor.wall:.1f} ms, {more.wall / floor.wall:.2f}x")
+
+
 def show(costs: Mapping[str, Cost], floor: Cost) -> None:
     for name, cost in costs.items():
         print(
@@ -185,7 +304,7 @@ def main() -> None:
     compile_sources()
     command = str(Path(sys.executable).with_name("hermes"))
     print(f"medians of {RUNS} runs")
-    for bench in (bench_commands, bench_one_shot, bench_rounds):
+    for bench in (bench_commands, bench_one_shot, bench_rounds, bench_unused):
         with tempfile.TemporaryDirectory() as folder:
             bench(Hermes(Path(folder)), command)
 

@@ -259,6 +259,7 @@ async def tell(home: Path, settings: dict[str, Any], chance: random.Random, kill
                 sent.append(f"turn {len(sent)}")
                 async with asyncio.timeout(DEADLINE):
                     seen += await collect(conversation.send(sent[-1]))
+                assert all(app.plugins.plugins[name].active for name in PLUGINS), "none is given up"
         finally:
             killer.leave()
         print(dict(killer.killed))  # noqa: T201

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hermes.agent.auxiliary import AuxiliaryModels
 from hermes.agent.conversation import Conversation
-from hermes.agent.follow import POLL, stored_events
+from hermes.agent.follow import session_events
 from hermes.agent.host import KernelHost
 from hermes.agent.services import ConversationOptions, Services
 from hermes.config.home import Home, find_home, host_environment
@@ -23,7 +22,7 @@ from hermes.config.load import environment_layer, merge, parse_settings, split_s
 from hermes.config.secrets import SecretLayers
 from hermes.config.sections import plugin_sections
 from hermes.contracts.errors import PluginError, SessionNotFound, StoreError
-from hermes.contracts.events import AnyEvent, TurnFinished, TurnSuspended
+from hermes.contracts.events import AnyEvent
 from hermes.contracts.host import Clock, PluginContext
 from hermes.contracts.provider import ProviderSpec
 from hermes.contracts.scope import Scope
@@ -33,23 +32,22 @@ from hermes.contracts.values import Done
 from hermes.logs.redact import Redactor
 from hermes.logs.setup import set_up_logs
 from hermes.models.router import Router
-from hermes.plugins.claims import config_schemas, provider_claims, settle
+from hermes.plugins.claims import config_schemas, provider_claims, settle, settle_sections
 from hermes.plugins.counters import keep_counters
+from hermes.plugins.held import HeldByPlugins
 from hermes.plugins.index import load_index, switched
 from hermes.plugins.indexed import IndexedPlugin, placed
 from hermes.plugins.manager import PluginManager
 from hermes.plugins.permissions import CheckedHost
-from hermes.plugins.reloading import Held, Reloader
+from hermes.plugins.reloading import Reloader
 from hermes.plugins.requirements import lacking
 from hermes.tools.registry import ToolRegistry
 from hermes.tools.runner import ToolRunner
 
 if TYPE_CHECKING:
-    from hermes.plugins.isolated import HostPool
+    from hermes.plugins.host_pool import HostPool
 
 Notify = Callable[[str], None]
-Unloader = tuple[str, Callable[[], Any]]
-UNLOAD_SECONDS = 5.0
 COUNTERS_SECONDS = 60.0
 """How often the counters of hooks are kept while the program runs."""
 
@@ -106,8 +104,6 @@ class App:
         self._in_memory = in_memory
         self._store: SessionStore | None = None
         self._conversations: dict[str, Conversation] = {}
-        self._tasks: dict[asyncio.Task[None], str] = {}
-        self._unloaders: list[Unloader] = []
         self._contexts: dict[str, PluginContext] = {}
         self._counted = self.clock.monotonic()
         self.notify = notify
@@ -135,6 +131,7 @@ class App:
             notify=self.notify,
             log=self.log,
         )
+        self.held = HeldByPlugins(self.log, self.plugins.alarm)
         for plugin in given:
             self.plugins.give(plugin)
         self.registry = ToolRegistry(self.plugins, self.notify)
@@ -169,8 +166,7 @@ class App:
             self.home.run,
             index=lambda: load_index(self.home, self.workspace),
             place=lambda plugin: placed(switched(plugin, self._tree.get("plugins")), self.settings.plugins.entries),
-            held=self._held,
-            release=self._release,
+            held=self.held,
             changed=self.registry.forget,
             notify=self.notify,
         )
@@ -186,7 +182,7 @@ class App:
     def _provider_specs(self) -> dict[str, ProviderSpec]:
         usable = [plugin.indexed for plugin in self.plugins.plugins.values() if plugin.state in ("idle", "active")]
         owners, refused = settle("provider", provider_claims(usable), ties=False)
-        for text in refused:
+        for text in [*refused, *settle_sections(usable)[1]]:
             self.notify(text)
         return {name: claim.value for name, claim in owners.items()}
 
@@ -282,48 +278,11 @@ class App:
         found = await self.store.find(SessionQuery(limit=1))
         return found.sessions[0].id if found.sessions else ""
 
-    async def events(self, session_id: str, *, after: int = 0, follow: bool = False) -> AsyncIterator[AnyEvent]:
+    def events(self, session_id: str, *, after: int = 0, follow: bool = False) -> AsyncIterator[AnyEvent]:
         """What happened in a session, from a number on, from whichever process; with ``follow``, up to the end
         of the turn that is running or comes next.
         """
-        live = self._conversations.get(session_id)
-        kept = list(live.feed.kept()) if live else []
-        start = kept[0].seq if kept else None
-        ended = False
-        for event in await self._stored_events(session_id, after, live=live is not None):
-            if start is not None and event.seq >= start:
-                break
-            after, ended = event.seq, isinstance(event, TurnFinished | TurnSuspended)
-            yield event
-        if live is None:
-            while follow and not ended:
-                for event in await stored_events(self.store, session_id, after):
-                    after, ended = event.seq, isinstance(event, TurnFinished | TurnSuspended)
-                    yield event
-                await asyncio.sleep(POLL)
-            return
-        watcher = live.feed.watch(after)
-        try:
-            newest = kept[-1].seq if kept else 0
-            if not follow and newest <= after:
-                return
-            async for event in watcher:
-                yield event
-                if not follow and event.seq >= newest:
-                    return
-                if follow and isinstance(event, TurnFinished | TurnSuspended) and not live.running:
-                    return
-        finally:
-            watcher.close()
-
-    async def _stored_events(self, session_id: str, after: int, *, live: bool) -> list[AnyEvent]:
-        """A session that is live here and has no message yet is not in the store, and nothing happened in it."""
-        try:
-            return list(await stored_events(self.store, session_id, after))
-        except SessionNotFound:
-            if live:
-                return []
-            raise
+        return session_events(self.store, self._conversations.get(session_id), session_id, after, follow=follow)
 
     async def _engine(self) -> Any:
         names = self.plugins.names("context_engine")
@@ -379,8 +338,8 @@ class App:
                 data_root=str(self.home.plugin_data),
                 clock=self.clock,
                 log=logging.LoggerAdapter(self.log, {"plugin": plugin}),
-                spawn=partial(self._spawn, plugin),
-                on_unload=lambda unload: self._unloaders.append((plugin, unload)),
+                spawn=partial(self.held.spawn, plugin),
+                on_unload=partial(self.held.on_unload, plugin),
                 resolve=partial(self._resolve, plugin),
                 load_foreign=partial(self.plugins.load_foreign, by=plugin),
             )
@@ -400,7 +359,8 @@ class App:
         )
 
     def _host_pool(self, gave_up: Callable[[Any, str], None]) -> HostPool:
-        from hermes.plugins.isolated import HostPool, Surroundings
+        from hermes.plugins.host_pool import HostPool
+        from hermes.plugins.isolated import Surroundings
         from hermes.plugins.kernel_server import KernelServer
 
         around = Surroundings(
@@ -413,58 +373,14 @@ class App:
         )
         return HostPool(around, gave_up)
 
-    def _spawn(self, plugin: str, work: Coroutine[Any, Any, None], name: str) -> None:
-        async def supervised() -> None:
-            try:
-                await work
-            except Exception:
-                self.log.exception("the background task %s failed", name)
-
-        task = asyncio.create_task(supervised(), name=name)
-        self._tasks[task] = plugin
-        task.add_done_callback(lambda task: work.close())  # it may have been cancelled before it began
-        task.add_done_callback(lambda task: self._tasks.pop(task, None) and None)
-
-    def _held(self, plugin: str) -> list[Held]:
-        """What the plugin has running in this process, and what it wants to be told at its end."""
-        tasks = [task for task, whose in self._tasks.items() if whose == plugin]
-        return [*tasks, *(entry for entry in self._unloaders if entry[0] == plugin)]
-
-    async def _release(self, held: list[Held]) -> None:
-        tasks = [entry for entry in held if isinstance(entry, asyncio.Task)]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        unloaders = [entry for entry in self._unloaders if entry in held]
-        self._unloaders = [entry for entry in self._unloaders if entry not in held]
-        await self._run_unloaders(unloaders)
-
-    async def _run_unloaders(self, unloaders: list[Unloader]) -> None:
-        for plugin, unload in reversed(unloaders):
-            self.plugins.alarm.watch(time.monotonic(), UNLOAD_SECONDS)
-            try:
-                answer = unload()
-                self.plugins.alarm.release()
-                if asyncio.iscoroutine(answer):
-                    async with asyncio.timeout(UNLOAD_SECONDS):
-                        await answer
-            except Exception:
-                self.log.exception("the plugin %s failed in its on_unload", plugin)
-            finally:
-                self.plugins.alarm.release()
-
     async def close(self) -> None:
         """Ends what runs, tells the plugins, closes terminals and the store."""
         for conversation in list(self._conversations.values()):
             await conversation.close()
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await self.held.end_tasks()
         await self._keep_counters()
         await self._host.close_terminals()
-        await self._run_unloaders(self._unloaders)
+        await self.held.unload_all()
         for transport in self.plugins.made("transport"):
             if close := getattr(transport, "close", None):
                 await close()

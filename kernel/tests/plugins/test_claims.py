@@ -138,7 +138,9 @@ def test_who_lacks_something_waits_in_silence_but_a_guard_denies(home: Path) -> 
     async def run() -> None:
         async with make_app(home, only=["observer", "guard"], notify=told.append) as app:
             await app.plugins.start()
-            assert {name: found.state for name, found in app.plugins.plugins.items() if name in ("observer", "guard")} == {
+            assert {
+                name: found.state for name, found in app.plugins.plugins.items() if name in ("observer", "guard")
+            } == {
                 "observer": "unmet",
                 "guard": "failed",
             }

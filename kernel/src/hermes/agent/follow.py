@@ -1,11 +1,12 @@
-"""Watching a session that another process is working on, until it has answered what we gave it."""
+"""Watching sessions: what happened, what happens, and what another process makes of what we gave it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
+from hermes.contracts.errors import SessionNotFound
 from hermes.contracts.events import AnyEvent, MessageStored, TurnFinished, TurnSuspended, decode
 from hermes.contracts.store import EventQuery, HistoryQuery, SessionStore
 
@@ -64,3 +65,51 @@ async def follow(conversation: Conversation, queued: Sequence[Queued]) -> None:
                 return
         else:
             await asyncio.sleep(POLL)
+
+
+async def session_events(
+    store: SessionStore, live: Conversation | None, session_id: str, after: int, *, follow: bool
+) -> AsyncIterator[AnyEvent]:
+    """What is stored, then what is told here (``live``) or goes on being stored by another process.
+
+    Raises:
+        SessionNotFound: it is neither stored nor live here.
+    """
+    kept = list(live.feed.kept()) if live else []
+    start = kept[0].seq if kept else None
+    ended = False
+    for event in await _stored(store, session_id, after, live=live is not None):
+        if start is not None and event.seq >= start:
+            break
+        after, ended = event.seq, isinstance(event, TurnFinished | TurnSuspended)
+        yield event
+    if live is None:
+        while follow and not ended:
+            for event in await stored_events(store, session_id, after):
+                after, ended = event.seq, isinstance(event, TurnFinished | TurnSuspended)
+                yield event
+            await asyncio.sleep(POLL)
+        return
+    watcher = live.feed.watch(after)
+    try:
+        newest = kept[-1].seq if kept else 0
+        if not follow and newest <= after:
+            return
+        async for event in watcher:
+            yield event
+            if not follow and event.seq >= newest:
+                return
+            if follow and isinstance(event, TurnFinished | TurnSuspended) and not live.running:
+                return
+    finally:
+        watcher.close()
+
+
+async def _stored(store: SessionStore, session_id: str, after: int, *, live: bool) -> list[AnyEvent]:
+    """A session that is live here and has no message yet is not in the store, and nothing happened in it."""
+    try:
+        return await stored_events(store, session_id, after)
+    except SessionNotFound:
+        if live:
+            return []
+        raise

@@ -14,7 +14,8 @@ import msgspec
 
 from hermes.contracts.errors import HermesError
 from hermes.contracts.host import PluginContext
-from hermes.plugin_host import Guest, GuestServer
+from hermes.plugin_host.guest import Guest
+from hermes.plugin_host.program import GuestServer
 from hermes.plugins.channel import Channel
 from hermes.plugins.guest import CommandRequest
 from hermes.plugins.loader import load_target

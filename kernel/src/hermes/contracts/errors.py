@@ -177,7 +177,7 @@ class ErrorInfo(Value, kw_only=True):
             if (value := getattr(error, name, None)) and isinstance(value, kind)
         }
         kind, message = type(error).__name__, _said(error)
-        if isinstance(error, RemoteError):
+        if isinstance(error, RemoteError) and ": " in message:
             kind, _, message = message.partition(": ")
         return cls(kind=kind, message=message or kind, **details)
 

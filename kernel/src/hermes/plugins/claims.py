@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Generic, NamedTuple, TypeVar
 
 from hermes.contracts.provider import ProviderSpec
@@ -28,7 +28,7 @@ def rank(plugin: IndexedPlugin) -> int:
 
 
 def settle(
-    kind: str, claims: Iterable[Claim[Claimed]], *, ties: bool = True
+    kind: str, claims: Iterable[Claim[Claimed]], *, ties: bool = True, order: Callable[[IndexedPlugin], int] = rank
 ) -> tuple[dict[str, Claim[Claimed]], list[str]]:
     """Who has which name, and a sentence for each claim that was refused.
 
@@ -37,12 +37,12 @@ def settle(
     owners: dict[str, Claim[Claimed]] = {}
     told: list[str] = []
     disputed: set[str] = set()
-    for claim in sorted(claims, key=lambda claim: rank(claim.plugin)):
+    for claim in sorted(claims, key=lambda claim: order(claim.plugin)):
         rival = owners.setdefault(claim.name, claim)
         if rival is claim:
             continue
         mine, theirs = claim.plugin.name, rival.plugin.name
-        if not ties and rank(rival.plugin) == rank(claim.plugin):
+        if not ties and order(rival.plugin) == order(claim.plugin):
             disputed.add(claim.name)
             told.append(f'The {kind} "{claim.name}" is claimed by "{theirs}" and "{mine}"; neither is used.')
         else:
@@ -60,7 +60,7 @@ def complaints(
     told = [plugin.clash for plugin in usable if plugin.clash]
     told += settle("provider", provider_claims(usable), ties=False)[1]
     told += settle("tool", [Claim(name, plugin, None) for plugin in usable for name in plugin.tools])[1]
-    told += settle("section", section_claims(usable))[1]
+    told += settle_sections(usable)[1]
     wanted = [Claim(name, plugin, None) for plugin in usable for name in plugin.manifest.commands]
     told += settle("command", wanted)[1] + _taken("command", wanted, set(commands))
     wanted = [Claim(name, plugin, None) for plugin in usable for name in plugin.manifest.options]
@@ -78,7 +78,7 @@ def _taken(kind: str, claims: Iterable[Claim[None]], taken: set[str]) -> list[st
 def config_schemas(plugins: Iterable[IndexedPlugin]) -> list[tuple[str, ConfigSchema]]:
     """Each plugin's name and schema. A top-level section belongs to one plugin; others have theirs in its entry."""
     usable = [plugin for plugin in plugins if not plugin.problem]
-    owners, _ = settle("section", section_claims(usable))
+    owners, _ = settle_sections(usable)
     schemas = []
     for plugin in plugins:
         schema = plugin.manifest.config
@@ -88,9 +88,11 @@ def config_schemas(plugins: Iterable[IndexedPlugin]) -> list[tuple[str, ConfigSc
     return schemas
 
 
-def section_claims(plugins: Iterable[IndexedPlugin]) -> list[Claim[None]]:
+def settle_sections(plugins: Iterable[IndexedPlugin]) -> tuple[dict[str, Claim[None]], list[str]]:
+    """What comes with Hermes keeps its section before all others: the settings in the file are meant for it."""
     found = [(plugin.manifest.config.section, plugin) for plugin in plugins if plugin.manifest.config.section]
-    return [Claim(section, plugin, None) for section, plugin in found]
+    claims = [Claim(section, plugin, None) for section, plugin in found]
+    return settle("section", claims, order=lambda plugin: -1 if plugin.first_party else rank(plugin))
 
 
 def provider_claims(plugins: Iterable[IndexedPlugin]) -> list[Claim[ProviderSpec]]:

@@ -12,25 +12,19 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
 from hermes.contracts.errors import HermesError, PluginError
-from hermes.contracts.hookspecs import HOOK_OPTIONS_ATTRIBUTE, HookOptions, hookimpl
-from hermes.contracts.host import Clock, PluginContext
-from hermes.contracts.messages import TextPart
+from hermes.contracts.host import Clock
 from hermes.contracts.scope import Scope
-from hermes.contracts.service import Provision
-from hermes.contracts.tool import ToolEntry, ToolOutcome
 from hermes.logs.plain import plain
 
-from .border import CONTRACTS, decode, encode, hook_arguments, hook_result, remote
+from .border import decode, encode
 from .channel import Channel, ChannelClosed, Server
 from .egress import Egress
-from .guest import Hello, HookMark, Loaded, LoadRequest, ToolInvocation
+from .guest import Hello, Loaded, LoadRequest
 from .indexed import IndexedPlugin
 from .manifest import API
 from .sandbox import EGRESS_PORT, EGRESS_SOCKET, Sandbox, bubblewrap
@@ -45,10 +39,6 @@ BACKOFF = (0.0, 0.1, 0.4, 1.6)
 LOGGED_BYTES = 64 * 1024
 """Of what a host's plugins print, for each start; the rest is dropped, and said so."""
 LOGGED_LINE = 2000
-BEHIND_SECONDS = 3.0
-"""How long an observer of events that is far behind may take for the next one."""
-MOST_EVENTS = 512
-"""Events on their way to an observer before the next one waits."""
 
 
 class Surroundings(NamedTuple):
@@ -227,7 +217,7 @@ class PluginHost:
         try:
             # Here, and not on a thread: a sandbox ends with the thread that started it.
             self._process = subprocess.Popen(  # noqa: ASYNC220
-                sandbox.command("hermes.plugin_host"),
+                sandbox.command("hermes.plugin_host.program"),
                 stdin=theirs.fileno(),
                 stdout=writing,
                 stderr=writing,
@@ -395,185 +385,3 @@ def _seen(task: asyncio.Future[Any]) -> None:
     """What failed is told to whoever asks for it; nobody may be asking."""
     if not task.cancelled():
         task.exception()
-
-
-class RemoteHooks:
-    """Has a plugin's hooks as a module would. Two of them are never equal, as the registry wants it."""
-
-
-class RemotePlugin:
-    """A plugin in a host, in the form in which the manager takes one in this process."""
-
-    def __init__(self, host: PluginHost, name: str, loaded: Loaded, contract: Callable[[str], type | None]) -> None:
-        self.host = host
-        self.name = name
-        self.hooks = RemoteHooks()
-        for mark in loaded.hooks:
-            setattr(self.hooks, mark.attribute, _hook(host, name, mark))
-        self.provisions = [
-            Provision(kind, provided, _maker(host, name, kind, provided, contract))
-            for kind, provided in loaded.provisions
-        ]
-        self.tools: dict[str, ToolEntry] = loaded.tools
-
-    async def call_tool(self, entry: ToolEntry, ctx: PluginContext, arguments: dict[str, Any]) -> ToolOutcome:
-        assert ctx.call is not None
-        channel = await self.host.channel()
-        body = encode(ToolInvocation(call=ctx.call, arguments=arguments))
-        try:
-            answer = await channel.call(("tool", self.name, entry.name), body)
-        except ChannelClosed:
-            text = f'The process of the plugin "{self.name}" ended while {entry.name} ran; its effect is unknown.'
-            return ToolOutcome(content=(TextPart(text),), is_error=True, effect_unknown=True)
-        return decode(answer, ToolOutcome)  # type: ignore[no-any-return]
-
-
-def _hook(host: PluginHost, plugin: str, mark: HookMark) -> Callable[..., Any]:
-    target = ("hook", plugin, mark.attribute)
-    decoder = msgspec.msgpack.Decoder(hook_result(mark.hook))
-
-    async def call(**values: Any) -> Any:
-        channel = await host.channel()
-        try:
-            return decoder.decode(await channel.call(target, encode(values)))
-        except msgspec.ValidationError as error:
-            raise PluginError(f"it answered what {mark.hook} cannot use: {error}", plugin=plugin) from None
-
-    function = _Events(host, target).tell if mark.hook == "on_event" else call
-
-    async def hook(**values: Any) -> Any:
-        return await function(**values)
-
-    hook.__name__ = mark.attribute
-    names = tuple(name for name in mark.arguments if name != "ctx")
-    if unknown := set(names) - set(hook_arguments(mark.hook).__struct_fields__):
-        raise PluginError(f"{mark.attribute} takes {', '.join(unknown)}, which {mark.hook} does not have.")
-    marked = hookimpl(tryfirst=mark.tryfirst, trylast=mark.trylast, specname=mark.hook)(hook)
-    options = HookOptions(deadline=mark.deadline, tools=mark.tools, events=mark.events, arguments=names)
-    setattr(marked, HOOK_OPTIONS_ATTRIBUTE, options)
-    return marked
-
-
-class _Events:
-    """Events on their way to an observer: sent in order, without waiting for each to be looked at."""
-
-    def __init__(self, host: PluginHost, target: tuple[str, ...]) -> None:
-        self._host = host
-        self._target = target
-        self._under_way: collections.deque[asyncio.Future[Any]] = collections.deque()
-        self._channel: Channel | None = None
-
-    async def tell(self, **values: Any) -> None:
-        """Raises what an earlier event came to, where it failed. Who does not keep up loses its process."""
-        channel, before = await self._host.channel(), self._channel
-        self._channel = channel
-        if before is not None and before is not channel:
-            lost = len(self._under_way)
-            self._under_way.clear()
-            self._send(channel, values)
-            raise PluginError(f"its process ended, and with it what it was doing with {lost} events")
-        if len(self._under_way) >= MOST_EVENTS:
-            await asyncio.wait([self._under_way[0]], timeout=BEHIND_SECONDS)
-            if not self._under_way[0].done():
-                self._under_way.clear()
-                self._host.kill()
-                raise PluginError(f"it is {MOST_EVENTS} events behind; its process is ended")
-        self._send(channel, values)
-        while self._under_way[0].done():
-            self._under_way.popleft().result()
-
-    def _send(self, channel: Channel, values: dict[str, Any]) -> None:
-        future = channel.begin(self._target, encode(values))
-        future.add_done_callback(_seen)
-        self._under_way.append(future)
-
-
-def _maker(
-    host: PluginHost, plugin: str, contract: str, name: str, type_of: Callable[[str], type | None]
-) -> Callable[[], Coroutine[Any, Any, Any]]:
-    async def make() -> Any:
-        channel = await host.channel()
-        kind = CONTRACTS.get(contract) or type_of(contract)
-        description = await channel.call(("make", plugin, contract, name))
-        return remote(host, ("made", plugin, contract, name), kind, description)
-
-    return make
-
-
-class HostPool:
-    """The hosts of one `App`: plugins of one group, with equal permissions and packages, share one."""
-
-    def __init__(self, around: Surroundings, gave_up: Callable[[PluginHost, str], None]) -> None:
-        self._around = around
-        self._gave_up = gave_up
-        self._hosts: dict[tuple[Any, ...], PluginHost] = {}
-        self._aside: list[PluginHost] = []
-        """Those that were replaced and still have something to do."""
-
-    def hosts(self) -> list[PluginHost]:
-        return [*self._hosts.values(), *self._aside]
-
-    def host_of(
-        self, plugin: IndexedPlugin, all_isolated: Sequence[IndexedPlugin], loader: IndexedPlugin | None = None
-    ) -> PluginHost:
-        key = self._key(plugin)
-        host = self._hosts.get(key)
-        if host is None or plugin.name not in host.plugins:
-            members = [other for other in all_isolated if self._key(other) == key]
-            host = self._hosts[key] = PluginHost(members, loader, self._around, self._gave_up)
-        return host
-
-    def _key(self, plugin: IndexedPlugin) -> tuple[Any, ...]:
-        shared = plugin.manifest.group or f"/{plugin.name}"
-        if plugin.loaded_by:
-            shared += f"/{plugin.name}"
-        return shared, encode(plugin.permissions), plugin.environment
-
-    async def load(
-        self,
-        plugin: IndexedPlugin,
-        all_isolated: Sequence[IndexedPlugin],
-        contract: Callable[[str], type | None],
-        loader: IndexedPlugin | None = None,
-    ) -> RemotePlugin:
-        """Raises PluginError: it cannot be loaded."""
-        host = self.host_of(plugin, all_isolated, loader)
-        return RemotePlugin(host, plugin.name, await host.load(self._request(plugin, loader)), contract)
-
-    def begin(self, plugin: IndexedPlugin, all_isolated: Sequence[IndexedPlugin]) -> None:
-        """Has a plugin loaded that will be asked for soon."""
-        self.host_of(plugin, all_isolated).begin(self._request(plugin, None))
-
-    def _request(self, plugin: IndexedPlugin, loader: IndexedPlugin | None) -> LoadRequest:
-        return LoadRequest(
-            plugin=plugin, scope=self._around.scope, data_root=str(self._around.data_root), loader=loader
-        )
-
-    def set_aside(self, plugin: IndexedPlugin) -> PluginHost | None:
-        """Makes room for a new host in the place of the one that the plugin would run in, which goes on for now."""
-        host = self._hosts.pop(self._key(plugin), None)
-        if host is not None:
-            self._aside.append(host)
-        return host
-
-    async def put_back(self, plugin: IndexedPlugin, host: PluginHost | None) -> None:
-        """Undoes `set_aside`: the new one is of no use."""
-        useless = self._hosts.pop(self._key(plugin), None)
-        if host is not None:
-            self._aside.remove(host)
-            self._hosts[self._key(plugin)] = host
-        if useless is not None:
-            await useless.close()
-
-    async def leave(self, remote: RemotePlugin) -> None:
-        """A plugin that was replaced: it ends what it is doing, and with the last of its plugins ends its host."""
-        await remote.host.drain()
-        with contextlib.suppress(HermesError, TimeoutError):
-            await remote.host.unload(remote.name)
-        if not remote.host.in_use:
-            await remote.host.close()
-            self._aside = [host for host in self._aside if host is not remote.host]
-            self._hosts = {key: host for key, host in self._hosts.items() if host is not remote.host}
-
-    async def close(self) -> None:
-        await asyncio.gather(*(host.close() for host in self.hosts()))

@@ -17,7 +17,7 @@ from hermes.contracts.errors import ErrorInfo, HermesError, PluginError, nearest
 from hermes.contracts.hookspecs import HOOK_OPTIONS_ATTRIBUTE, PROJECT
 from hermes.contracts.host import ForeignPlugin, PluginContext
 from hermes.contracts.provider import ProviderSpec
-from hermes.logs.plain import plain
+from hermes.logs.plain import log_failure, plain
 
 from .activation import Activation
 from .guard import Alarm, Contained, Implementation
@@ -29,7 +29,8 @@ from .manifest import Manifest, parse_manifest
 from .plugin import Plugin, State
 
 if TYPE_CHECKING:
-    from .isolated import HostPool, PluginHost
+    from .host_pool import HostPool
+    from .isolated import PluginHost
 
 
 class PluginManager:
@@ -171,7 +172,7 @@ class PluginManager:
         except BaseException as error:  # noqa: BLE001 (the boundary: a plugin's import may raise anything)
             self._withdraw(plugin)
             plugin.state, plugin.problem = "failed", _summary(error)
-            self._log.error("plugin %s cannot be activated", plugin.name, exc_info=error)
+            log_failure(self._log, f"plugin {plugin.name} cannot be activated", error)
 
     async def _load(self, plugin: Plugin) -> Any:
         """What has the plugin's hooks: its module, what another plugin made of it, or what calls its host."""
@@ -397,7 +398,8 @@ class PluginManager:
 def _summary(error: BaseException) -> str:
     if isinstance(error, HermesError):
         return str(error)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    info = ErrorInfo.of(error)
+    return f"{info.kind}: {info.message}" if info.message != info.kind else info.kind
 
 
 def _not_better(name: str, problem: str) -> str:

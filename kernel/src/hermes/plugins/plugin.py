@@ -14,7 +14,7 @@ from hermes.contracts.tool import OPTIONS_ATTRIBUTE, ToolOptions
 from .indexed import IndexedPlugin
 
 if TYPE_CHECKING:
-    from .isolated import RemotePlugin
+    from .remote import RemotePlugin
 
 State = Literal["idle", "active", "failed", "unmet", "disabled"]
 """``unmet``: something it requires is not there; it waits, and nobody is bothered with it."""

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from hermes.contracts.errors import PluginError
 
+from .held import HeldByPlugins
 from .index import Index
 from .indexed import IndexedPlugin
 from .manager import PluginManager
-
-Held = asyncio.Task[None] | tuple[str, Callable[[], Any]]
-"""A background task of a plugin, or its name and what is to be called when it is unloaded."""
 
 
 def ask_for_reload(run: Path, names: list[str]) -> None:
@@ -32,7 +28,7 @@ def ask_for_reload(run: Path, names: list[str]) -> None:
 
 
 class Reloader:
-    """``index`` reads all plugins again; ``held`` is what a plugin has running in this process, ``release`` ends it."""
+    """``index`` reads all plugins again; ``changed`` is told whose functions are others now."""
 
     def __init__(
         self,
@@ -41,8 +37,7 @@ class Reloader:
         *,
         index: Callable[[], Index],
         place: Callable[[IndexedPlugin], IndexedPlugin],
-        held: Callable[[str], list[Held]],
-        release: Callable[[list[Held]], Awaitable[None]],
+        held: HeldByPlugins,
         changed: Callable[[str], None],
         notify: Callable[[str], None],
     ) -> None:
@@ -51,7 +46,6 @@ class Reloader:
         self._index = index
         self._place = place
         self._held = held
-        self._release = release
         self._changed = changed
         self._notify = notify
         self._seen = self._stamp()
@@ -89,7 +83,7 @@ class Reloader:
                 raise PluginError(f'There is no plugin "{name}".', plugin=name, hint="See: hermes plugins list")
             await self._plugins.remove(name)
             self._changed(name)
-            await self._release(self._held(name))
+            await self._held.release(self._held.of(name))
             return f'The plugin "{name}" is gone.'
         plugin = self._place(found[name])
         if running is not None and running.active and not self.can_reload(plugin):
@@ -98,14 +92,14 @@ class Reloader:
                 plugin=name,
                 hint="Restart Hermes to use its new version.",
             )
-        before = self._held(name)
+        before = self._held.of(name)
         try:
             await self._plugins.replace(self._renewed(plugin))
         except BaseException:
-            await self._release([entry for entry in self._held(name) if entry not in before])
+            await self._held.release([entry for entry in self._held.of(name) if entry not in before])
             raise
         self._changed(name)
-        await self._release(before)
+        await self._held.release(before)
         return f'The plugin "{name}" was loaded again. What tools look like changes with the next session.'
 
     def _renewed(self, plugin: IndexedPlugin) -> IndexedPlugin:

@@ -19,7 +19,7 @@ from hermes.plugins.plugin import Plugin
 from .schema import arguments_type, entry_of
 
 if TYPE_CHECKING:
-    from hermes.plugins.isolated import RemotePlugin
+    from hermes.plugins.remote import RemotePlugin
 
 
 class BoundTool(NamedTuple):

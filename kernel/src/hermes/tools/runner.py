@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from hermes.contracts.errors import HermesError, RemoteError, ToolError, nearest
+from hermes.contracts.errors import ErrorInfo, HermesError, ToolError, nearest
 from hermes.contracts.host import Clock, PluginContext
 from hermes.contracts.messages import ImagePart, TextPart, ToolCallPart, sendable
 from hermes.contracts.tool import ToolCall, ToolEntry, ToolOutcome
+from hermes.logs.plain import log_failure
 from hermes.plugins.hooks import Hooks
 from hermes.plugins.threads import on_daemon_thread
 
@@ -117,9 +118,9 @@ class ToolRunner:
         except ToolError as error:
             outcome = _failed(f"{error} {error.hint}".rstrip())
         except BaseException as error:  # noqa: BLE001 (the boundary: a tool may raise anything)
-            self._log.error("the tool %s failed", prepared.call.name, exc_info=error)
-            kind = "" if isinstance(error, RemoteError) else f"{type(error).__name__}: "
-            outcome = _failed(f"The tool failed: {kind}{error}")
+            log_failure(self._log, f"the tool {prepared.call.name} failed", error)
+            info = ErrorInfo.of(error)
+            outcome = _failed(f"The tool failed: {info.kind}: {info.message}")
         outcome = msgspec.structs.replace(outcome, seconds=self._clock.monotonic() - started)
         await hooks.post_tool_call(prepared.call, outcome)
         outcome = await hooks.transform_tool_result(prepared.call, outcome)

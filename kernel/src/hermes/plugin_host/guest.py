@@ -1,8 +1,4 @@
-"""A plugin host: the program that isolated plugins run in. The kernel starts it; see ``plugins/isolated.py``.
-
-It speaks frames on a socket that it finds as standard input, serves the plugins' hooks, tools and provisions, and
-gives them a `PluginContext` whose calls go back to the kernel.
-"""
+"""A plugin in a plugin host: loaded, called, and given a `PluginContext` whose calls go back to the kernel."""
 
 from __future__ import annotations
 
@@ -10,12 +6,8 @@ import asyncio
 import contextvars
 import inspect
 import logging
-import os
-import select
-import socket
-import sys
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,19 +24,17 @@ from hermes.plugins.border import (
     Caller,
     Remote,
     decode,
-    describe,
     encode,
     hook_arguments,
     hook_kinds,
     remote,
-    serve_call,
-    serve_stream,
 )
-from hermes.plugins.channel import Channel
-from hermes.plugins.framing import EMPTY, Target
-from hermes.plugins.guest import Hello, HookMark, Loaded, LoadRequest, ToolInvocation
+from hermes.plugins.framing import EMPTY
+from hermes.plugins.guard import Alarm
+from hermes.plugins.guest import HookMark, Loaded, LoadRequest, ToolInvocation
+from hermes.plugins.held import HeldByPlugins
 from hermes.plugins.loader import load_foreign, load_target, plugin_module
-from hermes.plugins.manifest import API, GUARD_HOOKS
+from hermes.plugins.manifest import GUARD_HOOKS
 from hermes.plugins.threads import on_daemon_thread
 
 KEPT_CONTEXTS = 64
@@ -67,17 +57,17 @@ class Guest:
         self._caller = caller
         self._made: dict[tuple[str, str], asyncio.Future[Any]] = {}
         self._bound: dict[str, tuple[Callable[..., Any], type[msgspec.Struct], bool]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._unloaders: list[Callable[[], Any]] = []
+        log = self._log()
+        self._held = HeldByPlugins(log, Alarm())
         self.context = PluginContext(
             Remote(caller, ("host", self.name), Host, {}, []),  # type: ignore[arg-type]
             self.name,
             scope=request.scope,
             data_root=request.data_root,
             clock=Clock(),
-            log=self._log(),
-            spawn=self._spawn,
-            on_unload=self._unloaders.append,
+            log=log,
+            spawn=partial(self._held.spawn, self.name),
+            on_unload=partial(self._held.on_unload, self.name),
             resolve=self._resolve,
             load_foreign=self._load_foreign,
         )
@@ -88,17 +78,6 @@ class Guest:
         log.propagate = False
         log.handlers[:] = [_LogHandler(self.name, self._caller)]
         return log
-
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        async def supervised() -> None:
-            try:
-                await work
-            except Exception:
-                self.context.log.exception("the background task %s failed", name)
-
-        task = asyncio.create_task(supervised(), name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _resolve(self, contract: str, name: str) -> Any:
         """What the plugin itself provides, or a stand-in for what another one does."""
@@ -248,15 +227,8 @@ class Guest:
         return await made if inspect.isawaitable(made) else made
 
     async def unload(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        for unload in reversed(self._unloaders):
-            try:
-                answer = unload()
-                if inspect.isawaitable(answer):
-                    await answer
-            except Exception:
-                self.context.log.exception("the plugin failed in its on_unload")
+        await self._held.end_tasks()
+        await self._held.unload_all()
 
 
 def _mark(attribute: str, function: Any) -> HookMark:
@@ -305,116 +277,3 @@ class _LogHandler(logging.Handler):
         target = ("log", self._plugin, str(record.levelno))
         body = encode(self.format(record))
         self._loop.call_soon_threadsafe(lambda: self._caller.open.cast(target, body))  # type: ignore[attr-defined]
-
-
-class GuestServer:
-    """Answers the kernel's calls."""
-
-    def __init__(self) -> None:
-        self.guests: dict[str, Guest] = {}
-        self.open: Channel
-
-    async def channel(self) -> Channel:
-        return self.open
-
-    async def call(self, target: Target, body: msgspec.Raw) -> bytes:
-        match target:
-            case ("hello",):
-                return encode(_settle_in(decode(body, Hello)))
-            case ("load", name):
-                guest = Guest(decode(body, LoadRequest), self)
-                loaded = await guest.load()
-                self.guests[name] = guest
-                return encode(loaded)
-            case ("unload", name):
-                await self.guests.pop(name).unload()
-                return EMPTY
-            case ("hook", name, attribute):
-                return await self.guests[name].hook(attribute, body)
-            case ("tool", name, tool):
-                return await self.guests[name].tool(tool, body)
-            case ("make", name, contract, provided):
-                guest = self.guests[name]
-                return describe(await guest.made(contract, provided), guest.contract(contract))
-            case ("made", name, contract, provided, method):
-                guest = self.guests[name]
-                return await serve_call(await guest.made(contract, provided), guest.contract(contract), method, body)
-        raise PluginError(f"A plugin host does not know the call {'.'.join(target)}.")
-
-    async def stream(self, target: Target, body: msgspec.Raw) -> AsyncIterator[bytes]:
-        if len(target) != 5 or target[0] != "made":
-            raise PluginError(f"A plugin host does not know the stream {'.'.join(target)}.")
-        _, name, contract, provided, method = target
-        guest = self.guests[name]
-        made = await guest.made(contract, provided)
-        items = serve_stream(made, guest.contract(contract), method, body)
-        try:
-            async for item in items:
-                yield item
-        finally:
-            await items.aclose()  # type: ignore[attr-defined]
-
-    def cast(self, target: Target, body: msgspec.Raw) -> None:
-        """There is nothing that is told to a plugin host without an answer; what a newer kernel tells is dropped."""
-
-
-def _settle_in(hello: Hello) -> Hello:
-    """Does what has to be done before any plugin is imported."""
-    import resource
-
-    from hermes import __version__
-
-    if hello.memory_mb:
-        limit = hello.memory_mb * 1024 * 1024
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    if hello.egress is not None:
-        from hermes.plugins.egress import relay
-
-        relay(*hello.egress)
-    return Hello(api=API, version=__version__)
-
-
-def take_connection() -> socket.socket:
-    """The socket on standard input, which plugins then no longer find there: they get an empty one, and 1 is 2."""
-    connection = socket.socket(fileno=os.dup(0))
-    nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, 0)
-    os.dup2(2, 1)
-    os.close(nothing)
-    return connection
-
-
-def end_with(connection: socket.socket) -> None:
-    """Ends this process when the kernel's end is closed, also while a plugin keeps the loop busy."""
-    poller = select.poll()
-    poller.register(connection.fileno(), select.POLLHUP | select.POLLRDHUP)
-
-    def wait() -> None:
-        poller.poll()
-        os._exit(0)
-
-    threading.Thread(target=wait, name="parent-watch", daemon=True).start()
-
-
-async def serve(connection: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[None] = loop.create_future()
-    server = GuestServer()
-    _, server.open = await loop.create_connection(
-        lambda: Channel(server, lambda error: ended.set_result(None)), sock=connection
-    )
-    await ended
-
-
-def main() -> None:
-    connection = take_connection()
-    end_with(connection)
-    try:
-        asyncio.run(serve(connection))
-    finally:
-        sys.stderr.flush()
-        os._exit(0)
-
-
-if __name__ == "__main__":
-    main()
