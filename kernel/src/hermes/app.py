@@ -34,6 +34,7 @@ from hermes.logs.setup import set_up_logs
 from hermes.models.router import Router
 from hermes.plugins.claims import config_schemas, provider_claims, settle, settle_sections
 from hermes.plugins.counters import keep_counters
+from hermes.plugins.given_up import GivenUp
 from hermes.plugins.held import HeldByPlugins
 from hermes.plugins.index import load_index, switched
 from hermes.plugins.indexed import IndexedPlugin, placed
@@ -128,6 +129,7 @@ class App:
             make_pool=self._host_pool,
             entries=self.settings.plugins.entries,
             lacking=lambda manifest: lacking(manifest.requires, self._has_secret, self._tree),
+            given_up=GivenUp(self.home.run),
             notify=self.notify,
             log=self.log,
         )

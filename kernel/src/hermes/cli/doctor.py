@@ -17,6 +17,7 @@ from hermes.app import App
 from hermes.contracts.errors import HermesError
 from hermes.contracts.provider import ModelsQuery
 from hermes.contracts.values import Done
+from hermes.plugins.given_up import read_given_up
 from hermes.plugins.index import Index
 from hermes.plugins.sandbox import enforcement
 
@@ -112,6 +113,8 @@ async def _plugins(app: App) -> AsyncIterator[Finding]:
         if plugin.state == "failed":
             todo = plugin.indexed.hint or f"Mend it, or: hermes plugins disable {name}"
             yield Finding("plugins", "problem", f"{name}: {plugin.problem}", todo)
+    for name, why in read_given_up(app.home.run).items():
+        yield Finding("plugins", "problem", f"{name}: {why}", f"Mend it, then: hermes plugins reload {name}")
     for text in told_of_names([plugin.indexed for plugin in app.plugins.plugins.values()]):
         yield Finding("plugins", "warning", text, "Disable one of them: hermes plugins disable NAME")
     for name, plugin in app.plugins.plugins.items():

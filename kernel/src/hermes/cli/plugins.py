@@ -14,6 +14,7 @@ import msgspec
 from hermes.config.load import read_yaml
 from hermes.contracts.errors import ConfigError, HermesError, nearest
 from hermes.plugins.claims import complaints
+from hermes.plugins.given_up import read_given_up
 from hermes.plugins.index import Index
 from hermes.plugins.indexed import IndexedPlugin
 
@@ -62,7 +63,7 @@ def _place(plugin: IndexedPlugin) -> str:
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:
     """List all plugins there are."""
-    found = sorted(index_of(ctx).plugins, key=lambda plugin: plugin.name)
+    found = sorted(_plugins(ctx), key=lambda plugin: plugin.name)
     if as_json:
         click.echo(json.dumps([_described(plugin) for plugin in found], indent=2))
         return
@@ -175,8 +176,19 @@ def _rows(counts: dict[str, dict[str, Count]]) -> list[tuple[str, ...]]:
     return rows
 
 
+def _plugins(ctx: click.Context) -> list[IndexedPlugin]:
+    """As the index has them; what a running program has given up has that for its problem."""
+    given_up = read_given_up(home_of_context(ctx).run)
+    return [
+        msgspec.structs.replace(plugin, problem=given_up[plugin.name], hint=f"hermes plugins reload {plugin.name}")
+        if plugin.name in given_up and not plugin.problem
+        else plugin
+        for plugin in index_of(ctx).plugins
+    ]
+
+
 def _find(ctx: click.Context, name: str) -> IndexedPlugin:
-    found = {plugin.name: plugin for plugin in index_of(ctx).plugins}
+    found = {plugin.name: plugin for plugin in _plugins(ctx)}
     if name in found:
         return found[name]
     near = nearest(name, found)

@@ -34,7 +34,7 @@ class HostPool:
     ) -> PluginHost:
         key = self._key(plugin)
         host = self._hosts.get(key)
-        if host is None or plugin.name not in host.plugins:
+        if host is None or host.failed or plugin.name not in host.plugins:
             members = [other for other in all_isolated if self._key(other) == key]
             host = self._hosts[key] = PluginHost(members, loader, self._around, self._gave_up)
         return host

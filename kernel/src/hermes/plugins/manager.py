@@ -20,6 +20,7 @@ from hermes.contracts.provider import ProviderSpec
 from hermes.logs.plain import log_failure, plain
 
 from .activation import Activation
+from .given_up import GivenUp
 from .guard import Alarm, Contained, Implementation
 from .hooks import GuardDown, Hooks
 from .indexed import IndexedPlugin, placed
@@ -38,6 +39,7 @@ class PluginManager:
 
     ``make_pool`` makes the plugin hosts, when the first isolated plugin is needed; None: none can be used here.
     ``entries``: the setting ``plugins.entries``. ``lacking``: what a plugin requires and is not there.
+    ``given_up``: where other programs read of plugins that are out of use here.
     """
 
     def __init__(
@@ -50,7 +52,9 @@ class PluginManager:
         make_pool: Callable[[Callable[[PluginHost, str], None]], HostPool] | None = None,
         entries: Mapping[str, Any] | None = None,
         lacking: Callable[[Manifest], list[str]] = lambda manifest: [],
+        given_up: GivenUp | None = None,
     ) -> None:
+        self._word = given_up
         self._pm = pluggy.PluginManager(PROJECT)
         self._pm.add_hookspecs(hookspecs)
         for name in self._hook_names():
@@ -225,6 +229,8 @@ class PluginManager:
             await self._prepare_again(new)
         if old is not None:
             self._withdraw(old)
+        if self._word is not None:
+            self._word.take_back(new.name)
         if new.subject is not None:
             self._register(new)
             new.state = "active"
@@ -286,6 +292,8 @@ class PluginManager:
             plugin.state, plugin.problem = "failed", why
             self._put_down(plugin)
             self._tell(name, "", f'The plugin "{name}" is disabled: {why}')
+            if self._word is not None:
+                self._word.add(name, why)
 
     def hosts(self) -> list[PluginHost]:
         """The plugin hosts that there are, running or not."""
@@ -295,6 +303,8 @@ class PluginManager:
         """Ends the plugin hosts."""
         if self._pool is not None:
             await self._pool.close()
+        if self._word is not None:
+            self._word.close()
 
     def contract_type(self, contract: str) -> type | None:
         """The type of a contract that a plugin in this process defines; None: there is none."""

@@ -1,0 +1,51 @@
+"""Plugins that a running program has given up: left where other programs on the home can read it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+PREFIX = "given-up-"
+
+
+class GivenUp:
+    """The word of this process. ``run``: the home's folder for what concerns running programs."""
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._file = run / f"{PREFIX}{os.getpid()}.json"
+        self._why: dict[str, str] = {}
+
+    def add(self, plugin: str, why: str) -> None:
+        self._why[plugin] = why
+        self._write()
+
+    def take_back(self, plugin: str) -> None:
+        if self._why.pop(plugin, None) is not None:
+            self._write()
+
+    def close(self) -> None:
+        if self._why:
+            self._file.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        self._run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        scratch = self._file.with_suffix(".new")
+        scratch.write_bytes(msgspec.json.encode(self._why))
+        os.replace(scratch, self._file)
+
+
+def read_given_up(run: Path) -> dict[str, str]:
+    """Plugin → why, and which process says so; of processes that live."""
+    found = {}
+    for file in sorted(run.glob(f"{PREFIX}*.json")):
+        pid = file.stem.removeprefix(PREFIX)
+        try:
+            os.kill(int(pid), 0)
+            told = msgspec.json.decode(file.read_bytes(), type=dict[str, str])
+        except (ValueError, OSError, msgspec.DecodeError):
+            continue  # the process is gone, or the file with it
+        found.update({plugin: f"{why} (in process {pid})" for plugin, why in told.items()})
+    return found
