@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from hermes import App
 from hermes.plugins.loader import load_module
 from hermes_testkit.model_server import Call, ModelServer, Say
@@ -24,12 +26,27 @@ DURABLE = ("message_stored", "turn_started", "input_requested", "input_answered"
 Event = dict[str, Any]
 
 
+BOUNCER = """
+from hermes import MessageVerdict, hookimpl, text_of
+
+@hookimpl
+def on_message(message):
+    text = text_of(message.parts)
+    if text == "break":
+        raise ValueError("broken")
+    if message.principal.id == "toy:eve" or "secret" in text:
+        return MessageVerdict(action="skip", reason=f"Not from {message.principal.id}.")
+    return MessageVerdict(action="rewrite", text=text.replace("please", "now"))
+"""
+
+
 @asynccontextmanager
-async def surface(home: Path, url: str) -> AsyncIterator[Any]:
+async def surface(home: Path, url: str, *, isolation: str = "host") -> AsyncIterator[Any]:
     """The surface and its `App`, started; both are gone at the end."""
     overrides = {
         "model": {"provider": "fake"},
         "providers": {"fake": {"transport": "chat_completions", "base_url": url, "models": ["test-model"]}},
+        "plugins": {"entries": {"bouncer": {"isolation": isolation}}},
     }
     environ = {"PATH": os.environ["PATH"], "HOME": str(home)}
     async with App(home / "home", overrides=overrides, environ=environ, workspace=str(home)) as app:
@@ -45,12 +62,23 @@ def run(work: Callable[[], Any]) -> None:
     asyncio.run(bounded())
 
 
-async def events(toy: Any, who: str, session: str, *, after: int = 0, until: str, count: int = 1) -> list[Event]:
-    """The stream's events from a number on, up to the ``count``-th of the kind ``until``."""
+async def events(
+    toy: Any,
+    who: str,
+    session: str,
+    *,
+    after: int = 0,
+    until: str,
+    count: int = 1,
+    opened: asyncio.Event | None = None,
+) -> list[Event]:
+    """The stream's events from a number on, up to the ``count``-th of the kind ``until``. ``opened``: set when it is."""
     reader, writer = await asyncio.open_connection("127.0.0.1", toy.port)
     try:
         writer.write(f"GET /events?session={session}&after={after} HTTP/1.1\r\nX-Principal: {who}\r\n\r\n".encode())
         assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
+        if opened is not None:
+            opened.set()
         found: list[Event] = []
         while count:
             number, data = (await reader.readuntil(b"\n\n")).decode().splitlines()[:2]
@@ -192,6 +220,43 @@ def test_more_events_than_are_read_at_once_are_replayed_too(tmp_path: Path) -> N
         async with surface(tmp_path, server.url) as toy:
             found = await events(toy, "alice", conversation.id, until="turn_finished", count=turns)
             assert kinds(found) == ["message_stored", "turn_started", "message_stored", "turn_finished"] * turns
+
+    with ModelServer() as server:
+        run(lambda: work(server))
+
+
+@pytest.mark.parametrize("isolation", ["host", "isolated"])
+def test_a_guard_judges_messages_before_anybody_asks_who_sends_them(tmp_path: Path, isolation: str) -> None:
+    async def work(server: ModelServer) -> None:
+        server.default = lambda request: Say("to " + request.json["messages"][-1]["content"])
+        async with surface(tmp_path, server.url, isolation=isolation) as toy:
+
+            async def write(who: str, text: str) -> dict[str, Any]:
+                answered: dict[str, Any] = await toy_surface.ask(toy.port, who, "POST", "/messages", {"text": text})
+                return answered
+
+            assert await write("eve", "let me in") == {"status": 202, "skipped": "Not from toy:eve."}
+            assert await write("bob", "the secret") == {"status": 202, "skipped": "Not from toy:bob."}
+            assert "bouncer" in (await write("bob", "break"))["skipped"]
+            session = await ask(toy, "alice", "answer please")
+            assert (await events(toy, "alice", session, until="turn_finished"))[-1]["text"] == "to answer now"
+            assert len(server.requests) == 1
+
+    (tmp_path / "home" / "plugins").mkdir(parents=True)
+    (tmp_path / "home" / "plugins" / "bouncer.py").write_text(BOUNCER)
+    with ModelServer() as server:
+        run(lambda: work(server))
+
+
+def test_a_session_can_be_watched_before_anything_of_it_is_stored(tmp_path: Path) -> None:
+    async def work(server: ModelServer) -> None:
+        async with surface(tmp_path, server.url) as toy:
+            conversation = await toy.own("alice")
+            opened = asyncio.Event()
+            watching = asyncio.create_task(events(toy, "alice", conversation.id, until="turn_finished", opened=opened))
+            await opened.wait()
+            assert await ask(toy, "alice", "hello") == conversation.id
+            assert kinds(await watching) == ["message_stored", "turn_started", "message_stored", "turn_finished"]
 
     with ModelServer() as server:
         run(lambda: work(server))

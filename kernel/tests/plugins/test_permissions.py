@@ -10,7 +10,7 @@ from hermes import LOCAL, Message, PluginError, Scope, TextPart
 from hermes.contracts import host as contract
 from hermes.contracts.store import HistoryQuery, InboxMessage, SearchQuery, SessionQuery, StateKey, StateValue
 from hermes.contracts.values import ContractRef
-from hermes.plugins.border import HOST_METHODS
+from hermes.plugins.border import methods_of
 from hermes.plugins.manifest import CALLS, Permissions, parse_manifest
 from hermes.plugins.permissions import NEEDED, CheckedHost
 
@@ -55,7 +55,7 @@ def checked(permissions: Permissions | None) -> tuple[CheckedHost, Recorded]:
 
 
 def test_every_call_of_the_kernel_is_judged() -> None:
-    assert set(NEEDED) == set(HOST_METHODS) == set(REQUESTS)
+    assert set(NEEDED) == set(methods_of(contract.Host)) == set(REQUESTS)
     assert set(NEEDED.values()) - {""} <= set(CALLS)
 
 

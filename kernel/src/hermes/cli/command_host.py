@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import sys
@@ -50,6 +51,7 @@ def run(request: CommandRequest) -> int:
 
 
 def main() -> None:
+    gc.enable()
     try:
         code = run(msgspec.json.decode(sys.argv[-1], type=CommandRequest))
     except click.exceptions.Exit as stop:

@@ -7,22 +7,21 @@ import contextvars
 import inspect
 import logging
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cached_property, partial
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from hermes.contracts.errors import PluginError, ToolError
 from hermes.contracts.hookspecs import HOOK_OPTIONS_ATTRIBUTE
-from hermes.contracts.host import Clock, ForeignPlugin, Host, PluginContext
 from hermes.contracts.service import Provision
 from hermes.contracts.tool import OPTIONS_ATTRIBUTE, ToolEntry, ToolOptions, ToolOutcome
 from hermes.plugins.answers import check_type, exited
 from hermes.plugins.border import (
-    CONTRACTS,
     Caller,
     Remote,
+    contract_of,
     decode,
     encode,
     hook_arguments,
@@ -36,6 +35,9 @@ from hermes.plugins.held import HeldByPlugins
 from hermes.plugins.loader import load_foreign, load_target, plugin_module
 from hermes.plugins.manifest import GUARD_HOOKS
 from hermes.plugins.threads import on_daemon_thread
+
+if TYPE_CHECKING:
+    from hermes.contracts.host import ForeignPlugin, PluginContext
 
 KEPT_CONTEXTS = 64
 """Turns whose context variables are kept, of all plugins together."""
@@ -57,22 +59,28 @@ class Guest:
         self._caller = caller
         self._made: dict[tuple[str, str], asyncio.Future[Any]] = {}
         self._bound: dict[str, tuple[Callable[..., Any], type[msgspec.Struct], bool]] = {}
-        log = self._log()
-        self._held = HeldByPlugins(log, Alarm())
-        self.context = PluginContext(
-            Remote(caller, ("host", self.name), Host, {}, []),  # type: ignore[arg-type]
+        self._held = HeldByPlugins(self.log, Alarm())
+
+    @cached_property
+    def context(self) -> PluginContext:
+        """Made when it is asked for: many plugins never do, and what it takes to describe it is a part of a start."""
+        from hermes.contracts.host import Clock, Host, PluginContext
+
+        return PluginContext(
+            Remote(self._caller, ("host", self.name), Host, {}, []),  # type: ignore[arg-type]
             self.name,
-            scope=request.scope,
-            data_root=request.data_root,
+            scope=self._request.scope,
+            data_root=self._request.data_root,
             clock=Clock(),
-            log=log,
+            log=self.log,
             spawn=partial(self._held.spawn, self.name),
             on_unload=partial(self._held.on_unload, self.name),
             resolve=self._resolve,
             load_foreign=self._load_foreign,
         )
 
-    def _log(self) -> logging.Logger:
+    @cached_property
+    def log(self) -> logging.Logger:
         log = logging.getLogger(f"plugin.{self.name}")
         log.setLevel(logging.DEBUG)
         log.propagate = False
@@ -94,7 +102,7 @@ class Guest:
 
     def contract(self, name: str) -> type | None:
         """The type of a contract: the kernel's, or one that this plugin defines; None: nobody here knows it."""
-        known = CONTRACTS.get(name)
+        known = contract_of(name)
         target = self.indexed.manifest.contracts.get(name)
         if known is None and target is not None:
             loaded: type = load_target(self.indexed, target)
@@ -121,8 +129,10 @@ class Guest:
 
     async def _register(self, function: Callable[..., Any], hook: str) -> None:
         wanted = inspect.signature(function).parameters
-        values = {"ctx": self.context, "registry": SimpleNamespace(add=self._add_tool)}
-        found = function(**{name: values[name] for name in wanted if name in values})
+        values: dict[str, Any] = {"registry": SimpleNamespace(add=self._add_tool)} if "registry" in wanted else {}
+        if "ctx" in wanted:
+            values["ctx"] = self.context
+        found = function(**values)
         found = await found if inspect.isawaitable(found) else found
         for provision in (found or ()) if hook == "provide" else ():
             if not isinstance(provision, Provision):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import select
 import socket
@@ -118,6 +119,8 @@ def end_with(connection: socket.socket) -> None:
 
 
 async def serve(connection: socket.socket) -> None:
+    gc.freeze()
+    gc.enable()
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
     server = GuestServer()

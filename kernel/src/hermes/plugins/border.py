@@ -7,6 +7,7 @@ needed to call it in another process.
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -17,28 +18,23 @@ import msgspec
 from hermes.contracts import hookspecs
 from hermes.contracts.errors import PluginError
 from hermes.contracts.events import AnyEvent, Event
-from hermes.contracts.host import Host
-from hermes.contracts.memory import ContextEngine, MemoryProvider
-from hermes.contracts.platform import PlatformAdapter
-from hermes.contracts.provider import Provider
-from hermes.contracts.service import SecretSource, Service
-from hermes.contracts.store import SessionStore
-from hermes.contracts.terminal import TerminalBackend
 
 from .channel import Channel
 from .framing import Target
 
-CONTRACTS: dict[str, type] = {
-    "transport": Provider,
-    "terminal": TerminalBackend,
-    "memory": MemoryProvider,
-    "context_engine": ContextEngine,
-    "store": SessionStore,
-    "platform": PlatformAdapter,
-    "secret_source": SecretSource,
-    "service": Service,
+CONTRACTS = {
+    "transport": "provider:Provider",
+    "terminal": "terminal:TerminalBackend",
+    "memory": "memory:MemoryProvider",
+    "context_engine": "memory:ContextEngine",
+    "store": "store:SessionStore",
+    "platform": "platform:PlatformAdapter",
+    "secret_source": "service:SecretSource",
+    "service": "service:Service",
 }
-"""The kernel's own, by the names that manifests use. Others are plugins' (``contracts:`` in the manifest)."""
+"""The kernel's own, by the names that manifests use: a module of `hermes.contracts`, imported when it is asked for, and
+the contract in it. Others are plugins' (``contracts:`` in the manifest).
+"""
 
 encode = msgspec.msgpack.encode
 
@@ -53,6 +49,16 @@ class Method(NamedTuple):
 
 def decode(body: msgspec.Raw, kind: Any) -> Any:
     return msgspec.msgpack.decode(body, type=kind)
+
+
+@functools.cache
+def contract_of(name: str) -> type | None:
+    """The type of one of the kernel's contracts; None: it is none of these."""
+    if name not in CONTRACTS:
+        return None
+    module, _, contract = CONTRACTS[name].partition(":")
+    kind: type = getattr(importlib.import_module(f"hermes.contracts.{module}"), contract)
+    return kind
 
 
 @functools.cache
@@ -203,6 +209,3 @@ async def serve_stream(made: Any, contract: type | None, name: str, body: msgspe
     finally:
         if hasattr(items, "aclose"):
             await items.aclose()
-
-
-HOST_METHODS = methods_of(Host)

@@ -12,7 +12,7 @@ from hermes.contracts.errors import PluginError
 from hermes.contracts.host import ForeignPlugin, Host
 from hermes.logs.plain import plain
 
-from .border import CONTRACTS, decode, describe, serve_call, serve_stream
+from .border import contract_of, decode, describe, serve_call, serve_stream
 from .framing import EMPTY, Target
 from .permissions import CheckedHost
 
@@ -90,4 +90,4 @@ class KernelServer:
             self._log.log(min(int(target[2]), logging.ERROR), "[%s] %s", target[1], plain(decode(body, str), LOG_LIMIT))
 
     def _type(self, contract: str) -> type | None:
-        return CONTRACTS.get(contract) or self._provisions.contract_type(contract)
+        return contract_of(contract) or self._provisions.contract_type(contract)

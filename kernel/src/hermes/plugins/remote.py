@@ -16,7 +16,7 @@ from hermes.contracts.messages import TextPart
 from hermes.contracts.service import Provision
 from hermes.contracts.tool import ToolEntry, ToolOutcome
 
-from .border import CONTRACTS, decode, encode, hook_arguments, hook_result, remote
+from .border import contract_of, decode, encode, hook_arguments, hook_result, remote
 from .channel import Channel, ChannelClosed
 from .guest import HookMark, Loaded, ToolInvocation
 
@@ -125,7 +125,7 @@ def _maker(
 ) -> Callable[[], Coroutine[Any, Any, Any]]:
     async def make() -> Any:
         channel = await host.channel()
-        kind = CONTRACTS.get(contract) or type_of(contract)
+        kind = contract_of(contract) or type_of(contract)
         description = await channel.call(("make", plugin, contract, name))
         return remote(host, ("made", plugin, contract, name), kind, description)
 

@@ -47,11 +47,14 @@ SYSTEM = (
 DNS = ("/etc/resolv.conf", "/etc/hosts")
 
 BOOTSTRAP = """
-import sys
+import gc, sys
+gc.disable()
 sys.path[:] = sys.argv.pop(1).split("\\n")
 __import__(sys.argv[1], fromlist="*").main()
 """
-"""Calls a module's ``main``. ``sys.path`` is given, not made by ``site``: no plugin's ``.pth`` file is run."""
+"""Calls a module's ``main``. ``sys.path`` is given, not made by ``site``: no plugin's ``.pth`` file is run. What is
+imported by then is not looked through for garbage, which is a tenth of the time that it takes.
+"""
 
 
 @functools.cache
