@@ -111,15 +111,24 @@ def measure(command: Sequence[str], environ: Mapping[str, str], folder: Path) ->
     return Cost((used.ru_utime + used.ru_stime) * 1000, wall * 1000, used.ru_maxrss / 1024)
 
 
-def compare(commands: Mapping[str, Sequence[str]], environ: Mapping[str, str], folder: Path) -> dict[str, Cost]:
-    """The median of each, after a run that warms the caches."""
+def rounds(commands: Mapping[str, Sequence[str]], environ: Mapping[str, str], folder: Path) -> dict[str, list[Cost]]:
+    """What each cost in each round, after one that warms the caches."""
     costs: dict[str, list[Cost]] = {name: [] for name in commands}
     for turn in range(RUNS + 1):
         for name, command in commands.items():
             cost = measure(command, environ, folder)
             if turn:
                 costs[name].append(cost)
+    return costs
+
+
+def medians(costs: Mapping[str, Sequence[Cost]]) -> dict[str, Cost]:
     return {name: Cost(*map(statistics.median, zip(*found, strict=True))) for name, found in costs.items()}
+
+
+def compare(commands: Mapping[str, Sequence[str]], environ: Mapping[str, str], folder: Path) -> dict[str, Cost]:
+    """The median of each."""
+    return medians(rounds(commands, environ, folder))
 
 
 def verdict(name: str, value: float, limit: float, unit: str) -> None:
@@ -249,6 +258,12 @@ def check_unused(command: str, environ: Mapping[str, str], count: int) -> None:
         raise SystemExit(f"{len(sound)} of {len(found)} unused plugins are sound, not {count}")
 
 
+def over(more: Sequence[Cost], floor: Sequence[Cost]) -> Cost:
+    """The median of what it cost more in the same round: what disturbs one disturbs the other."""
+    differences = [[one - other for one, other in zip(*pair, strict=True)] for pair in zip(more, floor, strict=True)]
+    return Cost(*map(statistics.median, zip(*differences, strict=True)))
+
+
 def bench_unused(hermes: Hermes, command: str) -> None:
     """Each in surroundings of its own, equal but for the plugins. The run that warms the caches builds the index."""
     folder = hermes.home.parent
@@ -272,15 +287,16 @@ def bench_unused(hermes: Hermes, command: str) -> None:
         for name, (path, home) in places.items():
             environ = {**hermes.environ, "PYTHONPATH": str(path), "HERMES_HOME": str(home)}
             check_unused(command, environ, 0 if name == "none" else UNUSED)
-        costs = compare(commands, hermes.environ, hermes.workspace)
+        found = rounds(commands, hermes.environ, hermes.workspace)
+    costs = medians(found)
     for what, limit in (("one shot", UNUSED_MS), ("--help", None)):
         floor = costs[f"{what}, none"]
         show({name: cost for name, cost in costs.items() if name.startswith(what)}, floor)
         for name in list(places)[1:]:
-            more = costs[f"{what}, {name}"]
+            more = over(found[f"{what}, {name}"], found[f"{what}, none"])
             if limit is not None:
-                verdict(f"{what}, {name}: CPU over none", more.cpu - floor.cpu, limit, "ms")
-            print(f"  {what}, {name}: wall over none {more.wall - floor.wall:.1f} ms, {more.wall / floor.wall:.2f}x")
+                verdict(f"{what}, {name}: CPU over none", more.cpu, limit, "ms")
+            print(f"  {what}, {name}: over none {more.cpu:.1f} ms CPU, {more.wall:.1f} ms wall")
 
 
 def show(costs: Mapping[str, Cost], floor: Cost) -> None:

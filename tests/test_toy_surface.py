@@ -72,7 +72,10 @@ async def events(
     count: int = 1,
     opened: asyncio.Event | None = None,
 ) -> list[Event]:
-    """The stream's events from a number on, up to the ``count``-th of the kind ``until``. ``opened``: set when it is."""
+    """The stream's events from a number on, up to the ``count``-th of the kind ``until``.
+
+    ``opened`` is set when there is a stream.
+    """
     reader, writer = await asyncio.open_connection("127.0.0.1", toy.port)
     try:
         writer.write(f"GET /events?session={session}&after={after} HTTP/1.1\r\nX-Principal: {who}\r\n\r\n".encode())

@@ -32,9 +32,9 @@ from hermes.contracts.values import Done
 from hermes.logs.redact import Redactor
 from hermes.logs.setup import set_up_logs
 from hermes.models.router import Router
+from hermes.plugins.announcements import GivenUp
 from hermes.plugins.claims import config_schemas, provider_claims, settle, settle_sections
 from hermes.plugins.counters import keep_counters
-from hermes.plugins.given_up import GivenUp
 from hermes.plugins.held import HeldByPlugins
 from hermes.plugins.index import load_index, switched
 from hermes.plugins.indexed import IndexedPlugin, placed

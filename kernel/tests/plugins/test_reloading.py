@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hermes import App, PluginError, ToolFinished
-from hermes.plugins.reloading import ask_for_reload
+from hermes.plugins.announcements import ask_for_reload
 from hermes_testkit.scripted import ScriptedModel, call, collect, make_app, say
 
 SOURCE = '''

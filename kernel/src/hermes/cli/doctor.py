@@ -17,7 +17,7 @@ from hermes.app import App
 from hermes.contracts.errors import HermesError
 from hermes.contracts.provider import ModelsQuery
 from hermes.contracts.values import Done
-from hermes.plugins.given_up import read_given_up
+from hermes.plugins.announcements import read_given_up
 from hermes.plugins.index import Index
 from hermes.plugins.sandbox import enforcement
 

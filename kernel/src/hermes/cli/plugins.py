@@ -13,8 +13,8 @@ import msgspec
 
 from hermes.config.load import read_yaml
 from hermes.contracts.errors import ConfigError, HermesError, nearest
+from hermes.plugins.announcements import read_given_up
 from hermes.plugins.claims import complaints
-from hermes.plugins.given_up import read_given_up
 from hermes.plugins.index import Index
 from hermes.plugins.indexed import IndexedPlugin
 
@@ -287,7 +287,7 @@ def reload(ctx: click.Context, names: tuple[str, ...]) -> int:
     import asyncio
 
     from hermes.app import App
-    from hermes.plugins.reloading import ask_for_reload
+    from hermes.plugins.announcements import ask_for_reload
 
     home = home_of_context(ctx)
     chosen = names or tuple(

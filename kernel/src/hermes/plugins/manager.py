@@ -20,7 +20,7 @@ from hermes.contracts.provider import ProviderSpec
 from hermes.logs.plain import log_failure, plain
 
 from .activation import Activation
-from .given_up import GivenUp
+from .announcements import GivenUp
 from .guard import Alarm, Contained, Implementation
 from .hooks import GuardDown, Hooks
 from .indexed import IndexedPlugin, placed

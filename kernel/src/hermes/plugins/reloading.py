@@ -16,17 +16,6 @@ from .indexed import IndexedPlugin
 from .manager import PluginManager
 
 
-def ask_for_reload(run: Path, names: list[str]) -> None:
-    """Tells all programs on this home to load these plugins again, before their next turn.
-
-    ``run``: the home's folder for what concerns running programs.
-    """
-    run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    scratch = run / f"reload.{os.getpid()}"
-    scratch.write_bytes(msgspec.json.encode(names))
-    os.replace(scratch, run / "reload.json")
-
-
 class Reloader:
     """``index`` reads all plugins again; ``changed`` is told whose functions are others now."""
 

@@ -58,12 +58,6 @@ def test_a_plugin_without_permissions_says_so(plugins: Any, make_project: Make) 
     project = make_project(provides={}, hooks=["on_session_start"])
     said = plugins.done("install", str(project.folder), "-y").err
     assert "It may do nothing outside its own folder." in said
-    assert "its commands are not held to that" not in said
-
-
-def test_commands_are_said_to_run_with_the_persons_rights(plugins: Any, make_project: Make) -> None:
-    said = plugins.done("install", str(make_project().folder), "-y").err
-    assert "its commands are not held to that: they run with your rights" in said
 
 
 def test_none_of_its_code_is_run_at_install(plugins: Any, make_project: Make) -> None:
@@ -320,3 +314,12 @@ def test_nothing_heavy_is_imported_to_list_the_commands(plugins: Any) -> None:
     )
     command = [sys.executable, "-c", program]
     assert subprocess.check_output(command, text=True, env=plugins.hermes.environ).strip() == "[]"
+
+
+def test_programs_that_run_are_told(plugins: Any, make_project: Make) -> None:
+    plugins.done("install", str(make_project().folder), "-y")
+    asked = plugins.home / "run" / "reload.json"
+    assert json.loads(asked.read_text()) == ["greet"]
+    asked.unlink()
+    plugins.done("remove", "greet", "-y")
+    assert json.loads(asked.read_text()) == ["greet"]

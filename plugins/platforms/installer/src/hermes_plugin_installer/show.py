@@ -58,8 +58,6 @@ def may(manifest: Manifest, title: str = "It may:") -> Iterator[str]:
     yield f"  {title}" if told else "  It may do nothing outside its own folder."
     for sentence in told:
         yield f"    - {plain(sentence)}"
-    if manifest.commands:  # they are imported into the command line's own process
-        yield "  careful:    its commands are not held to that: they run with your rights when you type them"
     if missing := enforcement():
         yield f"  careful:    {missing}"
 

@@ -18,6 +18,7 @@ import msgspec
 
 from hermes.config.home import Home
 from hermes.contracts.errors import HermesError, PluginError
+from hermes.plugins.announcements import ask_for_reload
 from hermes.plugins.lock import LockedPlugin, PluginsLock, package_folder, read_lock, write_lock
 
 from .text import plain
@@ -104,12 +105,17 @@ class Staging:
         return Path(tempfile.mkdtemp(dir=self.folder)) / "x"
 
     def commit(self, lock: PluginsLock, trees: Mapping[str, Path]) -> None:
-        """Moves the trees (plugin → folder) into place, writes the lock, and removes what it names no more."""
+        """Moves the trees (plugin → folder) into place, writes the lock, and removes what it names no more.
+
+        Programs that run take up what changed before their next turn.
+        """
         packages = self._home.packages
+        before = read_lock(self._home.plugins_lock).plugins
         try:
             for name, tree in trees.items():
                 _move(tree, packages, lock.plugins[name])
             write_lock(self._home.plugins_lock, lock)
+            ask_for_reload(self._home.run, sorted({*trees, *(set(before) - set(lock.plugins))}))
         finally:
             _clean_trees(self._home)
 

@@ -1,4 +1,4 @@
-"""Plugins that a running program has given up: left where other programs on the home can read it."""
+"""What programs on one home tell each other of plugins, through files in its folder ``run``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ from pathlib import Path
 import msgspec
 
 PREFIX = "given-up-"
+
+
+def ask_for_reload(run: Path, names: list[str]) -> None:
+    """Tells all programs on this home to load these plugins again, before their next turn.
+
+    ``run``: the home's folder for what concerns running programs.
+    """
+    run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    scratch = run / f"reload.{os.getpid()}"
+    scratch.write_bytes(msgspec.json.encode(names))
+    os.replace(scratch, run / "reload.json")
 
 
 class GivenUp:
