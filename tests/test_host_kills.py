@@ -39,8 +39,10 @@ from hermes import (
 from hermes_testkit.scripted import Reply, ScriptedModel, call, collect, make_app, say
 
 DEADLINE = 60.0
-LONGEST_WAIT = 0.12
-"""Seconds between two kills, at most."""
+LONGEST_WAIT = 0.1
+"""Seconds between two kills, at most, beside what a host takes to be there again."""
+LEFT_ALONE = 0.4
+"""The share of kills before which all hosts are let come back, so that there is something to hit."""
 ROUNDS, CALLS = 2, 3
 """Of a turn: answers with calls, and calls in each. The last of each is one that the guard forbids."""
 GONE = "ended while work ran; its effect is unknown."
@@ -146,6 +148,8 @@ class Killer(threading.Thread):
 
     def run(self) -> None:
         while self.left and not self._leave.wait(self._chance.uniform(0, LONGEST_WAIT)):
+            if self._chance.random() < LEFT_ALONE:
+                self._let_them_come_back()
             hosts = [host for host in self._app.plugins.hosts() if host.pid]
             if hosts:
                 host = self._chance.choice(hosts)
@@ -153,6 +157,13 @@ class Killer(threading.Thread):
                 if kill(self._chance.choice(family(host.pid))):
                     self.killed[host.name] += 1
                     self.left -= 1
+
+    def _let_them_come_back(self) -> None:
+        until = time.monotonic() + 1
+        while time.monotonic() < until and not all(host.alive for host in self._app.plugins.hosts()):
+            if self._leave.wait(0.005):
+                return
+        self._leave.wait(self._chance.uniform(0, LONGEST_WAIT))
 
     def leave(self) -> None:
         self._leave.set()

@@ -36,7 +36,7 @@ from hermes.plugins.announcements import GivenUp
 from hermes.plugins.claims import config_schemas, provider_claims, settle, settle_sections
 from hermes.plugins.counters import keep_counters
 from hermes.plugins.held import HeldByPlugins
-from hermes.plugins.index import load_index, switched
+from hermes.plugins.index import Index, load_index, switched
 from hermes.plugins.indexed import IndexedPlugin, placed
 from hermes.plugins.manager import PluginManager
 from hermes.plugins.permissions import CheckedHost
@@ -63,6 +63,7 @@ class App:
         environ: in place of the process's environment.
         workspace: the folder that conversations work in; its project's settings count if it is trusted.
         in_memory: sessions are thrown away at the end.
+        index: what was read of the plugins a moment ago, so that it is not read again.
         notify: told what a person should know about plugins; the log has it in any case.
 
     Raises:
@@ -83,13 +84,14 @@ class App:
         clock: Clock | None = None,
         jitter: Callable[[], float] = random.random,
         notify: Notify = lambda text: None,
+        index: Index | None = None,
     ) -> None:
         self.environ = dict(host_environment() if environ is None else environ)
         self.home = Home(Path(home).absolute()) if home is not None else find_home(self.environ, profile)
         self.home.make()
         self.clock = clock or Clock()
         self.workspace = workspace or os.getcwd()
-        self.index = load_index(self.home, self.workspace, ignore_config=ignore_user_config)
+        self.index = load_index(self.home, self.workspace, ignore_config=ignore_user_config, read=index)
         indexed = self._read_settings(overrides or {})
         self._secrets = SecretLayers.of(self.environ, self.home.env_file)
         self.redact = self._redaction(

@@ -70,11 +70,13 @@ class ChatRequest(NamedTuple):
     ignore_user_config: bool = False
     profile: str | None = None
     overrides: Tree = {}
+    plugin_index: Index | None = None
+    """As the command line has read it."""
 
 
 def run_one_shot(ctx: click.Context, index: Index, *, prompt: str | None, **options: Any) -> int:
     """Answers the prompt that was given, or piped in; without one, chats."""
-    request = ChatRequest(prompt=prompt, overrides=_overrides(index, options), **options)
+    request = ChatRequest(prompt=prompt, overrides=_overrides(index, options), plugin_index=index, **options)
     if request.provider and not request.model and ":" in request.provider:
         raise click.UsageError("--provider takes a provider's name; a model goes to -m.", ctx)
     if request.resume and request.continue_:

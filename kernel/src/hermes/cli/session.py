@@ -39,6 +39,7 @@ def make_app(request: ChatRequest) -> App:
         overrides=request.overrides,
         ignore_user_config=request.ignore_user_config,
         notify=lambda text: complain(f"hermes: {text}"),
+        index=request.plugin_index,
     )
 
 

@@ -7,6 +7,7 @@ the size, mtime or inode of anything it was built from changes.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,23 +32,16 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
     plugins: list[IndexedPlugin]
 
 
-def load_index(home: Home, workspace: str = "", *, ignore_config: bool = False) -> Index:
-    """The index of a home, from its cache if that is still true, else built and kept.
+def load_index(home: Home, workspace: str = "", *, ignore_config: bool = False, read: Index | None = None) -> Index:
+    """The index of a home, from its cache if that is still true, else built and kept. ``read``: one that this process
+    has just read; it is taken if it is the one that is asked for.
 
     Raises:
         ConfigError: the settings cannot be read.
     """
-    key = "\0".join(
-        [
-            str(FORMAT),
-            sys.executable,
-            sys.version,
-            *sys.path,
-            str(home.path),
-            workspace,
-            "bare" if ignore_config else "",
-        ]
-    )
+    key = _key(home, workspace, ignore_config=ignore_config)
+    if read is not None and read.key == key:
+        return read
     file = home.cache / f"index-{_digest(key)}.json"
     try:
         index = msgspec.json.decode(file.read_bytes(), type=Index)
@@ -58,6 +52,20 @@ def load_index(home: Home, workspace: str = "", *, ignore_config: bool = False) 
     index = build_index(home, key, workspace, ignore_config=ignore_config, last=index)
     _replace(file, msgspec.json.encode(index))
     return index
+
+
+def _key(home: Home, workspace: str, *, ignore_config: bool) -> str:
+    return "\0".join(
+        [
+            str(FORMAT),
+            sys.executable,
+            sys.version,
+            *sys.path,
+            str(home.path),
+            workspace,
+            "bare" if ignore_config else "",
+        ]
+    )
 
 
 def _digest(key: str) -> str:
@@ -71,7 +79,7 @@ def _stamp(path: str) -> Stamp:
         found = os.stat(path)
     except OSError:
         return (path, 0, 0, 0)
-    size = 0 if os.path.isdir(path) else found.st_size
+    size = 0 if stat.S_ISDIR(found.st_mode) else found.st_size
     return (path, found.st_mtime_ns, size, found.st_ino)
 
 
