@@ -46,6 +46,7 @@ _MODULES = {
     "hermes.contracts.host": """
         AuxAnswer AuxRequest BusMessage BusTopic CallOutput Clock ConfigQuery ConfigSection ForeignPlugin Host NameList
         PluginContext PluginSecretQuery PluginState Question QuestionAnswer SessionReader TerminalQuery ToolRequest
+        Wording
     """,
     "hermes.contracts.memory": """
         ContextEngine FitRequest Fitted ForgetRequest MemoryBlocks MemoryEntry MemoryProvider MemoryScope

@@ -156,6 +156,7 @@ class App:
             find_secret=self.find_secret,
             conversation=self._conversations.get,
             backend=self._backend,
+            redact=self.redact,
             auxiliary=AuxiliaryModels(
                 self.settings,
                 lambda: self.router,

@@ -35,6 +35,7 @@ REQUESTS: dict[str, Any] = {
     "provider_names": ContractRef("transport"),
     "terminal": contract.TerminalQuery(session_id="s", workspace="/w", scope=SCOPE),
     "output": contract.CallOutput(session_id="s", call_id="c", text="x"),
+    "redact": contract.Wording(text="x"),
 }
 GUARDED = sorted(name for name, call in NEEDED.items() if call)
 

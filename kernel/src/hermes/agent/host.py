@@ -24,6 +24,7 @@ from hermes.contracts.host import (
     QuestionAnswer,
     TerminalQuery,
     ToolRequest,
+    Wording,
 )
 from hermes.contracts.messages import ToolCallPart
 from hermes.contracts.service import Secrets
@@ -71,7 +72,9 @@ class KernelHost:
         conversation: Callable[[str], Conversation | None],
         backend: Callable[[], str],
         auxiliary: AuxiliaryModels,
+        redact: Callable[[str], str],
     ) -> None:
+        self._redact = redact
         self._auxiliary = auxiliary
         self._plugins = plugins
         self._registry = registry
@@ -206,6 +209,9 @@ class KernelHost:
         if conversation is not None:
             await conversation.show(ToolOutput(call_id=output.call_id, text=output.text))
         return Done()
+
+    async def redact(self, wording: Wording) -> Wording:
+        return Wording(text=self._redact(wording.text))
 
     async def close_terminals(self) -> None:
         for info in self._terminals.values():

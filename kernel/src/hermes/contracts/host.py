@@ -135,6 +135,12 @@ class CallOutput(Value, kw_only=True):
     text: str
 
 
+class Wording(Value, kw_only=True):
+    """A text that is to be shown or kept."""
+
+    text: str
+
+
 class TerminalQuery(Value, kw_only=True):
     session_id: str
     workspace: str
@@ -161,6 +167,7 @@ class Host(Protocol):
     async def provider_names(self, contract: ContractRef) -> NameList: ...
     async def terminal(self, query: TerminalQuery) -> TerminalInfo: ...
     async def output(self, output: CallOutput) -> Done: ...
+    async def redact(self, wording: Wording) -> Wording: ...
 
 
 class Clock:
@@ -350,6 +357,10 @@ class PluginContext:
         """Shows what a running tool prints, as it comes."""
         if self.call:
             await self._host.output(CallOutput(session_id=self.call.session_id, call_id=self.call.id, text=text))
+
+    async def redact(self, text: str) -> str:
+        """The text without secrets, as logs and transcripts have it."""
+        return (await self._host.redact(Wording(text=text))).text
 
     def _session(self) -> str:
         return self.call.session_id if self.call else self.scope.session

@@ -30,6 +30,7 @@ NEEDED = {
     "provider_names": "",
     "terminal": "terminal",
     "output": "",
+    "redact": "",
 }
 """Which of ``permissions.calls`` each call needs; blank: none. A call that is not here is refused."""
 

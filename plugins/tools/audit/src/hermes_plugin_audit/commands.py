@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
-from hermes import App, ConfigError
+from hermes import ConfigError, PluginContext, with_context
 
 from .chain import HASH
 from .verify import Report, raw_lines, snapshot, verify
@@ -20,26 +19,28 @@ from .verify import Report, raw_lines, snapshot, verify
 json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 
-class Place(NamedTuple):
-    """Where the log is, and what hides secrets in what is shown of it."""
-
-    folder: Path
-    redact: Callable[[str], str]
-
-
 @click.group(help="Verify and read the log of tool calls and approvals.")
 def audit() -> None:
     pass
 
 
-def _place() -> Place:
-    profile = click.get_current_context().find_root().params.get("profile") or ""
+def _folder() -> Path:
+    """Where the log is."""
 
-    async def find() -> Place:
-        async with App(profile=profile) as app:
-            return Place(app.home.plugin_data / "audit", app.redact)
+    async def find(ctx: PluginContext) -> Path:
+        return ctx.data_dir
 
-    return asyncio.run(find())
+    return with_context(find)
+
+
+def _show(lines: list[str]) -> None:
+    """Without secrets: arguments and results may hold some."""
+
+    async def redact(ctx: PluginContext) -> list[str]:
+        return [await ctx.redact(line) for line in lines]
+
+    for line in with_context(redact):
+        click.echo(line)
 
 
 def _hash(context: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -59,7 +60,7 @@ def verify_(head: str, after: str, as_json: bool) -> int:
 
     That the last lines were cut off can only be seen with --head: keep what `hermes audit head` prints elsewhere.
     """
-    report = verify(_place().folder, head=head, after=after)
+    report = verify(_folder(), head=head, after=after)
     if as_json:
         _print_json({**report._asdict(), "problems": [problem._asdict() for problem in report.problems]})
     else:
@@ -83,7 +84,7 @@ def _tell(report: Report) -> None:
 @json_option
 def head(as_json: bool) -> int:
     """Print the last record's hash, to be kept where the log cannot be reached from."""
-    last = next(iter(_last(_place().folder, 1)), None)
+    last = next(iter(_last(_folder(), 1)), None)
     if last is None:
         click.echo("The log is empty.", err=True)
         return 1
@@ -100,9 +101,7 @@ def head(as_json: bool) -> int:
 @json_option
 def tail(lines: int, session: str, as_json: bool) -> None:
     """Show the newest records, one a line."""
-    place = _place()
-    for record in _last(place.folder, lines, session):
-        click.echo(place.redact(json.dumps(record) if as_json else _line(record)))
+    _show([json.dumps(record) if as_json else _line(record) for record in _last(_folder(), lines, session)])
 
 
 @audit.command()
@@ -110,16 +109,17 @@ def tail(lines: int, session: str, as_json: bool) -> None:
 @json_option
 def show(seq: int, as_json: bool) -> None:
     """Show a record, by its number."""
-    place = _place()
-    record = next((record for record in _records(place.folder) if record.get("seq") == seq), None)
+    record = next((record for record in _records(_folder()) if record.get("seq") == seq), None)
     if record is None:
         raise ConfigError(f"There is no record {seq}.", hint="See: hermes audit tail")
     if as_json:
-        click.echo(place.redact(json.dumps(record, indent=2)))
+        _show([json.dumps(record, indent=2)])
         return
+    lines = []
     for name, value in record.items():
         shown = _time(value) if name == "at" else value if isinstance(value, str) else json.dumps(value)
-        click.echo(place.redact(f"{name:15} {shown}"))
+        lines.append(f"{name:15} {shown}")
+    _show(lines)
 
 
 def _records(folder: Path) -> Iterator[dict[str, Any]]:
