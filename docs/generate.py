@@ -11,14 +11,13 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 import msgspec
+import yaml
 
-import hermes
 from hermes.cli.config import json_schema
 from hermes.cli.output import Output
 from hermes.cli.report import EXIT_OF_OUTCOME
@@ -78,7 +77,7 @@ def hooks_page() -> str:
         answer = _answer(hook)
         lines += [f"- answers {_linked(answer, values)}" if answer != "None" else "- answers nothing"]
         lines += [f"- on failure: {failure}"]
-        lines += ["", *([] if _is_called(name) else ["Nothing calls it in this version.", ""])]
+        lines += [*_absences(name), ""]
     lines += ["# Values", "", "What hooks are given and may answer. All but `ToolRegistry` are frozen structs.", ""]
     for value in values.values():
         lines += _described(value)
@@ -89,16 +88,11 @@ def hooks_page() -> str:
     return "\n".join(lines)
 
 
-@cache
-def _kernel_source() -> str:
-    """Without the contracts and the hooks' own façade, which name every hook."""
-    package = Path(hermes.__file__).parent
-    files = [file for file in package.rglob("*.py") if "contracts" not in file.parts and file.name != "hooks.py"]
-    return "".join(file.read_text(encoding="utf-8") for file in files)
-
-
-def _is_called(hook: str) -> bool:
-    return re.search(rf'\.{hook}\(|== "{hook}"', _kernel_source()) is not None
+def _absences(hook: str) -> list[str]:
+    """Where it does not fire, and why; the hook matrix checks it."""
+    known = yaml.safe_load((HERE / "hook_surfaces.yaml").read_text(encoding="utf-8"))
+    absent = known["not_on"].get(hook, {})
+    return [f"- not on {known['surfaces'][surface]}: {why}" for surface, why in absent.items()]
 
 
 def _told(hook: Any) -> tuple[str, str]:

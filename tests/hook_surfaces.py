@@ -22,9 +22,7 @@ from hermes import (
     App,
     Conversation,
     InputRequested,
-    NewSession,
     PluginContext,
-    SubagentInfo,
     ToolRegistry,
     TurnFinished,
     TurnSuspended,
@@ -38,7 +36,6 @@ toy_surface: Any = load_module("toy_surface", str(Path(__file__).with_name("toy_
 
 DEADLINE = 60.0
 PROMPTS = ("poke it", "fail now")
-CHILD = "the-child"
 
 
 class Script:
@@ -211,23 +208,15 @@ class Delegate:
         """Delegates."""
         assert ctx.call is not None
         app, call = self.app, ctx.call
-        await app.store.create(
-            NewSession(
-                id=CHILD,
-                created=ctx.clock.now(),
-                surface="subagent",
-                principal=call.principal,
-                workspace=call.workspace,
-                parent_session=call.session_id,
-            )
+        conversation = await app.conversation(
+            surface="subagent",
+            principal=call.principal,
+            asking="inline",
+            parent_session=call.session_id,
+            task=PROMPTS[0],
         )
-        conversation = await app.conversation(CHILD, surface="subagent", principal=call.principal, asking="inline")
-        hooks = app.plugins.hooks.for_turn("subagent")
-        about = SubagentInfo(session=conversation.session, parent_session=call.session_id, task=PROMPTS[0])
-        await hooks.on_subagent_start(about)
         await _both_turns(conversation)
         await conversation.close()
-        await hooks.on_subagent_stop(about, conversation.outcome)
         return "It was done elsewhere."
 
 

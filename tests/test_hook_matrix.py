@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
 from hermes import Done, History, HistoryQuery, SessionQuery, SessionRecord, text_of
 from hermes.contracts import hookspecs
@@ -29,21 +30,9 @@ SURFACES = {"oneshot": "cli", "interactive": "cli", "library": "library", "toy":
 PLACES = ("host", "isolated")
 """As the setting ``isolation`` names them: in Hermes's own process, in a plugin host."""
 
-_OWN_PERSON = "what is said there comes from the person who started it, and from no platform"
-_NO_CHILD = "nothing there starts a session from another one: no tool that ships does yet"
-NOT_HERE = {
-    "on_message": dict.fromkeys(("oneshot", "interactive", "library"), _OWN_PERSON)
-    | {"subagent": "its task comes from the session that started it"},
-    "on_subagent_start": dict.fromkeys(("oneshot", "interactive", "library", "toy"), _NO_CHILD),
-    "on_subagent_stop": dict.fromkeys(("oneshot", "interactive", "library", "toy"), _NO_CHILD),
-    "on_approval": {"oneshot": "`-z` asks nobody: a call that has to be allowed by somebody is denied"},
-    "on_session_reset": {
-        "oneshot": "there is nothing to start over in one prompt",
-        "library": "a program starts over by asking the app for another conversation",
-        "toy": "a person has one session there",
-        "subagent": "it is closed when its task is done",
-    },
-}
+NOT_HERE: dict[str, dict[str, str]] = yaml.safe_load(
+    (HERE.parent / "docs" / "hook_surfaces.yaml").read_text(encoding="utf-8")
+)["not_on"]
 """Hooks that some surfaces have no occasion for, and why."""
 
 ANY_TIME = {"on_event", "register_tools", "provide", "resolve_provider"}
@@ -74,7 +63,10 @@ ORDER = {
         *("on_message", *BEGIN, "pre_llm_call", *ASKED_AGAIN, *JUDGED_AGAIN, *END),
         *("on_message", *BAD_TURN, "on_session_end"),
     ],
-    "subagent": ["on_subagent_start", *BEGIN, *GOOD_TURN, *BAD_TURN, "on_session_end", "on_subagent_stop"],
+    "subagent": [
+        *("on_session_start", "on_subagent_start", "system_blocks", *GOOD_TURN, *BAD_TURN),
+        *("on_session_end", "on_subagent_stop"),
+    ],
 }
 """In the session that the two turns are in. One that was never asked anything, as after ``/new``, begins with its
 first message only.

@@ -375,6 +375,7 @@ def test_25_kills(home: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_500_kills(home: Path) -> None:
     became = kill_many(home, 500)
     hit = {"effect unknown, begun", "denied for want of the guard", "forbidden"}
