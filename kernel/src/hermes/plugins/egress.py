@@ -29,7 +29,7 @@ MOST_CONNECTIONS = 64
 """Of one plugin host at a time; more are refused."""
 
 
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A header's name; a line with another one may be read as something else by whoever gets it, and is dropped."""
 
 
@@ -131,7 +131,7 @@ def _headers(block: bytes) -> tuple[list[bytes], int]:
     kept, length = [], 0
     for line in block.split(b"\r\n"):
         name, colon, value = line.partition(b":")
-        if not colon or not _TOKEN.fullmatch(name):
+        if not colon or not _HEADER_NAME.fullmatch(name):
             continue
         name = name.lower()
         if name == b"transfer-encoding":
