@@ -83,7 +83,7 @@ def config_schemas(plugins: Iterable[IndexedPlugin]) -> list[tuple[str, ConfigSc
     for plugin in plugins:
         schema = plugin.manifest.config
         owner = owners.get(schema.section)
-        mine = owner is not None and owner.plugin.name == plugin.name
+        mine = not schema.section or (owner is not None and owner.plugin.name == plugin.name)
         schemas.append((plugin.name, schema if mine else ConfigSchema(properties=schema.properties)))
     return schemas
 

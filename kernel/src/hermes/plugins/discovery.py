@@ -86,7 +86,7 @@ class Finder(NamedTuple):
             return
         for name, locked in lock.plugins.items():
             found = self._locked(name, locked)
-            yield found, [str(file), *(sources(Path(found.root)) if found.root else ())]
+            yield found, [str(file), found.root, found.path]  # its tree is only ever replaced as a whole
 
     def _locked(self, name: str, locked: LockedPlugin) -> IndexedPlugin:
         root = package_folder(self.home.packages, locked)

@@ -76,4 +76,5 @@ def placed(plugin: IndexedPlugin, entries: Any) -> IndexedPlugin:
     setting = entry.get("isolation") if isinstance(entry, dict) else None
     trusted = plugin.first_party or plugin.source in ("home", "given")
     inside = setting == "host" or (setting != "isolated" and trusted)
-    return msgspec.structs.replace(plugin, isolation="host" if inside and not plugin.environment else "isolated")
+    isolation: Literal["host", "isolated"] = "host" if inside and not plugin.environment else "isolated"
+    return plugin if plugin.isolation == isolation else msgspec.structs.replace(plugin, isolation=isolation)
