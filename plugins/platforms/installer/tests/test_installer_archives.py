@@ -199,11 +199,11 @@ MANIFESTS = {
     "unknown field": (b"name: x\nsteal: yes\n", "steal"),
     "no name": (b"name: ../../x\n", "is no name for a plugin"),
     "huge": (b"name: x\n#" + b"x" * (1 << 20), "is larger than"),
-    "deep": (b"name: " + b"[" * 100_000, "is not YAML"),
+    "deep": (b"name: " + b"[" * 100_000, "nested deeper"),
     "laughs": (
         b"name: x\nprovides:\n  a0: &a0 [1,1,1,1,1,1,1,1,1,1]\n"
         + b"".join(f"  a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n".encode() for n in range(1, 12)),
-        "too large when its aliases are followed",
+        "YAML aliases",
     ),
     "another name": (b"name: files\n", "its manifest says it is"),
     "escapes": (b'"steal\\e[2J": 1\nname: x\n', "steal?[2J"),

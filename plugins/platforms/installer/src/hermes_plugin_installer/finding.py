@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 
 from hermes.contracts.errors import PluginError
 from hermes.plugins.manifest import Manifest, header_of, parse_manifest
+from hermes.plugins.manifest_limits import read_yaml_safely
 
 MAX_MANIFEST = 1024 * 1024
-MAX_NODES = 50_000
 _DEPTH = 6
-_DEEP = 50
 _ASIDE = frozenset({"tests", "test", "docs", "examples", "example", "testkit", "benchmarks"})
 _TAKEN = frozenset({"hermes", "hermes_testkit", "sitecustomize", "usercustomize"}) | sys.stdlib_module_names
 
@@ -153,46 +152,14 @@ def read_bounded(file: Path) -> Manifest:
 
     text = _text(file)
     try:
-        if file.suffix != ".py":
-            _check_depth(text)
-        tree = header_of(text) if file.suffix == ".py" else yaml.load(text, Loader=_loader())
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        tree = header_of(text) if file.suffix == ".py" else read_yaml_safely(text)
+    except yaml.YAMLError as error:
         raise PluginError(f"{file.name} is not YAML: {error}", hint="Nothing was changed. Tell its author.") from None
-    if _nodes(tree) > MAX_NODES:
-        raise PluginError(f"{file.name} is too large when its aliases are followed.", hint="Nothing was changed.")
+    except PluginError as error:
+        raise PluginError(f"{file.name}: {error}", hint="Nothing was changed. Tell its author.") from None
     if file.suffix == ".py" and isinstance(tree, dict):
         tree = {"name": file.stem.replace("_", "-"), **tree}
     return parse_manifest(tree, file.name)
-
-
-def _loader() -> Any:
-    import yaml
-
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def _check_depth(text: str) -> None:
-    """Raises ValueError: it is nested so deeply that reading it would end the process."""
-    import yaml
-
-    depth = 0
-    for event in yaml.parse(text, Loader=_loader()):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEP:
-            raise ValueError(f"it is nested more than {_DEEP} deep")
-
-
-def _nodes(tree: Any) -> int:
-    """How many values there are, counted up to a little more than the limit."""
-    counted, waiting = 0, [tree]
-    while waiting and counted <= MAX_NODES:
-        value = waiting.pop()
-        counted += 1
-        if isinstance(value, dict):
-            waiting += value.values()
-        elif isinstance(value, list):
-            waiting += value
-    return counted
 
 
 def _project_folder(place: Path, root: Path) -> Path:
