@@ -19,7 +19,7 @@ from hermes.logs.plain import plain
 from .indexed import IndexedPlugin
 from .manifest import Permissions
 
-SECONDS = 20.0
+SECONDS = 10.0
 LIMIT = 4 * 1024 * 1024
 
 
