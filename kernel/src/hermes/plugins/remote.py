@@ -100,10 +100,12 @@ class _Events:
         channel, before = await self._host.channel(), self._channel
         self._channel = channel
         if before is not None and before is not channel:
-            lost = len(self._under_way)
+            lost = sum(not future.done() or future.exception() is not None for future in self._under_way)
             self._under_way.clear()
             self._send(channel, values)
-            raise PluginError(f"its process ended, and with it what it was doing with {lost} events")
+            if lost:
+                raise PluginError(f"its process ended, and with it what it was doing with {lost} events")
+            return
         if len(self._under_way) >= MOST_EVENTS:
             await asyncio.wait([self._under_way[0]], timeout=BEHIND_SECONDS)
             if not self._under_way[0].done():

@@ -43,6 +43,8 @@ def provisions(manifest: Manifest) -> dict[str, str]:
     )
     told["contracts"] = _names(sorted(manifest.contracts))
     told["options"] = ", ".join(f"--{name}" for name in manifest.options)
+    if manifest.group:
+        told["group"] = f"{manifest.group}: it shares a process with those of its group and equal permissions"
     if manifest.required:
         told["required"] = "Hermes does not start without it"
     return {name: value for name, value in told.items() if value}
