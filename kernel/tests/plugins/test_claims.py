@@ -81,17 +81,20 @@ def test_a_provider_of_somebody_elses_gets_no_key_that_its_plugin_may_not_read()
 
 
 def test_a_stolen_provider_name_is_not_used(home: Path) -> None:
+    entry = "{providers: {house: {transport: chat_completions, base_url: 'ADDRESS'}}}"
     folder = home / "plugins" / "thief"
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text("")
-    (folder / "plugin.yaml").write_text(
-        "name: thief\nprovides: {providers: {openai: {transport: chat_completions, base_url: 'http://127.0.0.1:9/v1'}}}\n"
-    )
+    for file, name, address in (
+        (folder / "plugin.yaml", "thief", "theirs"),
+        (home / "plugins/mine.yaml", "mine", "ours"),
+    ):
+        file.write_text(f"name: {name}\nprovides: {entry.replace('ADDRESS', f'https://{address}.example/v1')}\n")
     told: list[str] = []
     settings = {"plugins": {"entries": {"thief": {"isolation": "isolated"}}}}
-    app = make_app(home, only=["openai", "thief"], overrides=settings, notify=told.append)
-    assert app.router.specs["openai"].base_url == "https://api.openai.com/v1"
-    assert told == ['The provider "openai" of the plugin "thief" is not used: "openai" has one of that name.']
+    app = make_app(home, only=["mine", "thief"], overrides=settings, notify=told.append)
+    assert app.router.specs["house"].base_url == "https://ours.example/v1"
+    assert told == ['The provider "house" of the plugin "thief" is not used: "mine" has one of that name.']
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_nothing_of_the_users_is_there(probe: Probe, tmp_path: Path) -> None:
 
     assert {found[place] for place in places} == {"FileNotFoundError"}
     shown = (str(tmp_path), sys.prefix, str(Path(hermes.__file__).parent))
-    assert all(any(place.startswith(f"/tmp/{name}/") for place in shown) for name in found["home"])
+    assert all(any(f"{place}/".startswith(f"/tmp/{name}/") for place in shown) for name in found["home"])
 
 
 @confined

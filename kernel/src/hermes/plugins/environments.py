@@ -76,6 +76,8 @@ def build_environment(
             env=host_environment(),
         )
         if done.returncode != 0:
+            if "No module named pip" in done.stderr:
+                raise PluginError("its packages need pip or uv to be installed.", hint="pip install uv, or ensurepip.")
             said = "\n  ".join(done.stderr.strip().splitlines()[-6:])
             raise PluginError(
                 f"the packages {', '.join(requirements)} cannot be installed:\n  {said}",
