@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SYNC := .venv/.synced
+# One more than there are processors: tests of processes wait as much as they work.
+WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 MANIFESTS := pyproject.toml uv.lock kernel/pyproject.toml testkit/pyproject.toml $(wildcard plugins/*/*/pyproject.toml)
 
 .PHONY: demo test test-fast bench docs lint setup clean
@@ -10,10 +12,10 @@ demo: setup
 	@$(BIN)/hermes demo --folder .demo
 
 test: setup
-	@$(BIN)/pytest -n auto
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 test-fast: setup
-	@$(BIN)/pytest -n auto -m "not slow"
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow"
 
 bench: setup
 	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
