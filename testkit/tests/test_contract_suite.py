@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hermes import Scope, SecretQuery, SecretSource
+from hermes import Done, Scope, SecretQuery, SecretSource
 from hermes_testkit.behaviours import behaviours, described, failures
 from hermes_testkit.contract_suite import PLACES, ContractSuite, FactorySuite, Place, put_plugin
 
@@ -66,6 +66,7 @@ def test_what_a_factory_makes_is_served(place: Place, tmp_path: Path) -> None:
             return (None,)
 
     async def body(store: Any) -> str:
+        await store.close(Done())
         return type(store).__name__
 
     kind = standing(Served, place, tmp_path).run(body)
