@@ -185,7 +185,7 @@ class App:
         return Redactor(patterns, self._secrets.values()).redact
 
     def _provider_specs(self) -> dict[str, ProviderSpec]:
-        usable = [plugin.indexed for plugin in self.plugins.plugins.values() if plugin.state in ("idle", "active")]
+        usable = [plugin.indexed for plugin in self.plugins.plugins.values() if plugin.usable]
         owners, refused = settle("provider", provider_claims(usable), ties=False)
         for text in [*refused, *settle_sections(usable)[1]]:
             self.notify(text)
@@ -352,7 +352,7 @@ class App:
 
     async def _resolve(self, plugin: str, contract: str, name: str) -> Any:
         if name not in self.plugins.plugins[plugin].indexed.manifest.names(contract):
-            self.checked_host(plugin).require("terminal" if contract == "terminal" else "provider")
+            self.checked_host(plugin).require_provision(contract)
         return await self.plugins.provided(contract, name)
 
     def checked_host(self, plugin: str) -> CheckedHost:

@@ -54,7 +54,7 @@ async def _run(
         sandbox = Sandbox(
             plugin.permissions,
             code=[plugin.place],
-            path=[entry for entry in (plugin.root, plugin.environment) if entry],
+            path=plugin.import_path,
             data=[data],
             workspace=app.workspace,
         )

@@ -8,7 +8,6 @@ import inspect
 import logging
 from collections.abc import Callable, Iterable
 from functools import cached_property, partial
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,7 +15,7 @@ import msgspec
 from hermes.contracts.errors import PluginError, ToolError
 from hermes.contracts.hookspecs import HOOK_OPTIONS_ATTRIBUTE
 from hermes.contracts.service import Provision
-from hermes.contracts.tool import OPTIONS_ATTRIBUTE, ToolEntry, ToolOptions, ToolOutcome
+from hermes.contracts.tool import ToolEntry, ToolOutcome
 from hermes.plugins.answers import check_type, exited
 from hermes.plugins.border import (
     Caller,
@@ -33,7 +32,8 @@ from hermes.plugins.guard import Alarm
 from hermes.plugins.guest import HookMark, Loaded, LoadRequest, ToolInvocation
 from hermes.plugins.held import HeldByPlugins
 from hermes.plugins.loader import load_foreign, load_target, plugin_module
-from hermes.plugins.manifest import GUARD_HOOKS
+from hermes.plugins.manifest import ACTIVATION_HOOKS, GUARD_HOOKS
+from hermes.plugins.plugin import Registrar
 from hermes.plugins.threads import on_daemon_thread
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ class Guest:
         self.subject: Any = None
         self.hooks: dict[str, HookMark] = {}
         self.provisions: dict[tuple[str, str], Provision] = {}
-        self.tools: dict[str, Callable[..., Any]] = {}
-        self._registered: dict[str, tuple[str, ToolOptions]] = {}
+        self._registrar = Registrar()
         self._request = request
         self._caller = caller
         self._made: dict[tuple[str, str], asyncio.Future[Any]] = {}
@@ -121,15 +120,15 @@ class Guest:
                 mark = _mark(attribute, value)
                 self.hooks[attribute] = mark
         for attribute, mark in self.hooks.items():
-            if mark.hook in ("provide", "register_tools"):
+            if mark.hook in ACTIVATION_HOOKS:
                 await self._register(getattr(self.subject, attribute), mark.hook)
         entries = self._entries()
-        hooks = tuple(mark for mark in self.hooks.values() if mark.hook not in ("provide", "register_tools"))
+        hooks = tuple(mark for mark in self.hooks.values() if mark.hook not in ACTIVATION_HOOKS)
         return Loaded(hooks=hooks, provisions=tuple(self.provisions), tools=entries)
 
     async def _register(self, function: Callable[..., Any], hook: str) -> None:
         wanted = inspect.signature(function).parameters
-        values: dict[str, Any] = {"registry": SimpleNamespace(add=self._add_tool)} if "registry" in wanted else {}
+        values: dict[str, Any] = {"registry": self._registrar} if "registry" in wanted else {}
         if "ctx" in wanted:
             values["ctx"] = self.context
         found = function(**values)
@@ -139,25 +138,11 @@ class Guest:
                 raise PluginError(f"provide() gave {provision!r}, which is no Provision.", plugin=self.name)
             self.provisions[provision.contract, provision.name] = provision
 
-    def _add_tool(self, function: Callable[..., Any], *, name: str = "", description: str = "", **options: Any) -> None:
-        declared_name, declared = getattr(function, OPTIONS_ATTRIBUTE, (function.__name__, ToolOptions()))
-        chosen = msgspec.structs.replace(declared, **options)
-        self.tools[name or declared_name] = function
-        self._registered[name or declared_name] = (description, chosen)
-
     def _entries(self) -> dict[str, ToolEntry]:
         """Of the tools that were registered by code; those of the manifest are in the index."""
-        from hermes.tools.schema import entry_of
+        from hermes.tools.schema import registered_entry
 
-        entries = {}
-        for name, (description, options) in self._registered.items():
-            entry = entry_of(self.tools[name], plugin=self.name)
-            if not options.toolset:
-                options = msgspec.structs.replace(options, toolset=self.name)
-            entries[name] = msgspec.structs.replace(
-                entry, name=name, options=options, description=description or entry.description
-            )
-        return entries
+        return {name: registered_entry(name, mark, self.name) for name, mark in self._registrar.tools.items()}
 
     async def hook(self, attribute: str, body: msgspec.Raw) -> bytes:
         """Calls a hook. A guard that is a plain function runs on a thread, so that the others go on meanwhile."""
@@ -206,8 +191,10 @@ class Guest:
         if bound is None:
             from hermes.tools.schema import arguments_type
 
-            function = self.tools.get(name)
-            if function is None:
+            mark = self._registrar.tools.get(name)
+            if mark is not None:
+                function = mark.function
+            else:
                 entry = self.indexed.tools.get(name)
                 if entry is None:
                     raise ToolError(f"The plugin {self.name} has no tool {name}.")

@@ -13,10 +13,8 @@ from hermes.contracts.service import Provision
 from hermes.contracts.tool import OPTIONS_ATTRIBUTE
 
 from .guard import Contained, Implementation
+from .manifest import ACTIVATION_HOOKS
 from .plugin import Plugin, ToolMark
-
-ACTIVATION_HOOKS = frozenset({"provide", "register_tools"})
-"""Called when a plugin is activated, whether its manifest names them or not."""
 
 
 def hooks_in(subject: Any) -> dict[str, Callable[..., Any]]:

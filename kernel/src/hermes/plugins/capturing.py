@@ -41,8 +41,7 @@ def capture(plugin: IndexedPlugin, module: str, location: str) -> Captured:
     if plugin.isolation == "isolated":
         from .sandbox import Sandbox
 
-        path = [entry for entry in (plugin.root, plugin.environment) if entry]
-        sandbox = Sandbox(Permissions(), code=[plugin.place], path=path)
+        sandbox = Sandbox(Permissions(), code=[plugin.place], path=plugin.import_path)
         command, environment = sandbox.command("hermes.tools.capture", *arguments), sandbox.environment()
     else:
         # -P: what lies in the working directory is not imported.

@@ -52,10 +52,3 @@ async def keep_counters(store: SessionStore, implementations: Iterable[Implement
             hooks.setdefault(surface, Count()).add(stats)
     value = msgspec.json.encode(counters).decode()
     await store.set_state(StateValue(plugin=OWNER, key=KEY, value=value))
-
-
-async def forget_counters(store: SessionStore, plugin: str) -> None:
-    counters = await read_counters(store)
-    if counters.pop(plugin, None):
-        value = msgspec.json.encode(counters).decode()
-        await store.set_state(StateValue(plugin=OWNER, key=KEY, value=value))

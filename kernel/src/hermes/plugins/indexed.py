@@ -56,6 +56,11 @@ class IndexedPlugin(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
         return self.path if self.path.endswith(".py") else os.path.dirname(self.path)
 
     @property
+    def import_path(self) -> list[str]:
+        """What has to come first on ``sys.path`` for it."""
+        return [entry for entry in (self.root, self.environment) if entry]
+
+    @property
     def trusted(self) -> bool:
         """Whether it may make things easier, and not only stricter: it runs in Hermes itself."""
         return self.isolation == "host"

@@ -259,16 +259,11 @@ class PluginHost:
         data = [self._around.data_root / plugin.name for plugin in plugins]
         for folder in data:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        loaders = [self._loader] if self._loader else []
         return Sandbox(
             granted,
-            code=[plugin.path if self._loader else plugin.place for plugin in plugins]
-            + ([self._loader.place] if self._loader else []),
-            path=[
-                entry
-                for plugin in (*plugins, *([self._loader] if self._loader else ()))
-                for entry in (plugin.root, plugin.environment)
-                if entry
-            ],
+            code=[*(plugin.path if loaders else plugin.place for plugin in plugins), *(one.place for one in loaders)],
+            path=[entry for plugin in (*plugins, *loaders) for entry in plugin.import_path],
             data=data,
             workspace=self._around.scope.workspace,
             egress=os.path.join(self._folder, "egress.sock") if self._egress else "",

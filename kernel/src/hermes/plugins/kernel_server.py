@@ -54,11 +54,11 @@ class KernelServer:
             case ("host", method):
                 return await serve_call(checked, Host, method, body)
             case ("resolve", contract, name):
-                checked.require("provider" if contract != "terminal" else "terminal")
+                checked.require_provision(contract)
                 made = await self._provisions.provided(contract, name)
                 return describe(made, self._type(contract))
             case ("provided", contract, name, method):
-                checked.require("provider" if contract != "terminal" else "terminal")
+                checked.require_provision(contract)
                 made = await self._provisions.provided(contract, name)
                 return await serve_call(made, self._type(contract), method, body)
             case ("load_foreign",):
@@ -73,7 +73,7 @@ class KernelServer:
             case ("host", method):
                 items = serve_stream(checked, Host, method, body)
             case ("provided", contract, name, method):
-                checked.require("provider" if contract != "terminal" else "terminal")
+                checked.require_provision(contract)
                 made = await self._provisions.provided(contract, name)
                 items = serve_stream(made, self._type(contract), method, body)
             case _:

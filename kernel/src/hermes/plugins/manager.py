@@ -14,12 +14,12 @@ import pluggy
 
 from hermes.contracts import hookspecs
 from hermes.contracts.errors import ErrorInfo, HermesError, PluginError, nearest
-from hermes.contracts.hookspecs import HOOK_OPTIONS_ATTRIBUTE, PROJECT
+from hermes.contracts.hookspecs import PROJECT
 from hermes.contracts.host import ForeignPlugin, PluginContext
 from hermes.contracts.provider import ProviderSpec
 from hermes.logs.plain import log_failure, plain
 
-from .activation import Activation
+from .activation import Activation, hooks_in
 from .announcements import GivenUp
 from .guard import Alarm, Contained, Implementation
 from .hooks import GuardDown, Hooks
@@ -100,9 +100,8 @@ class PluginManager:
         """Adds an object or module as a plugin, in place of an installed one of its name."""
         name = getattr(plugin, "name", None) or getattr(plugin, "__name__", type(plugin).__name__).rpartition(".")[2]
         manifest = getattr(plugin, "manifest", None)
-        hooks = [attr for attr in dir(plugin) if hasattr(getattr(plugin, attr), HOOK_OPTIONS_ATTRIBUTE)]
         if not isinstance(manifest, Manifest):
-            manifest = Manifest(name=str(name), hooks=hooks)
+            manifest = Manifest(name=str(name), hooks=list(hooks_in(plugin)))
         indexed = IndexedPlugin(name=manifest.name, source="given", manifest=manifest)
         self.plugins[manifest.name] = Plugin(indexed, given=plugin)
 
@@ -222,7 +221,7 @@ class PluginManager:
             PluginError: it cannot be loaded; the old one goes on.
         """
         old, new = self.plugins.get(indexed.name), self._found(indexed)
-        runs = old is not None and old.state == "active"
+        runs = old is not None and old.active
         if runs and new.state in ("failed", "unmet"):
             raise PluginError(_not_better(new.name, new.problem), plugin=new.name)
         if runs and new.state == "idle":

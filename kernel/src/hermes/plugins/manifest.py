@@ -20,6 +20,8 @@ API = 1
 """The version of the contracts that this kernel speaks."""
 
 GUARD_HOOKS = frozenset({"pre_tool_call", "on_message"})
+ACTIVATION_HOOKS = frozenset({"provide", "register_tools"})
+"""Called when a plugin is activated, whether its manifest names them or not."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))

@@ -95,6 +95,10 @@ class CheckedHost:
         if call and self._permissions is not None and call not in self._permissions.calls:
             raise self._denied(f"call ctx.{call}", f"calls: [{call}]")
 
+    def require_provision(self, contract: str) -> None:
+        """Raises PluginError: the manifest does not ask for what others provide of that contract."""
+        self.require("terminal" if contract == "terminal" else "provider")
+
     def _denied(self, what: str, line: str) -> PluginError:
         hint = f"Its manifest has to ask for it: permissions: {{{line}}}" if line else ""
         return PluginError(f'The plugin "{self._plugin}" may not {what}.', plugin=self._plugin, hint=hint)

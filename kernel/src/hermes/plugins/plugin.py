@@ -28,10 +28,24 @@ class ToolMark(NamedTuple):
     options: ToolOptions
 
 
-class Plugin:
+class Registrar:
+    """What ``register_tools`` is given; see `hermes.contracts.tool.ToolRegistry`."""
+
+    def __init__(self) -> None:
+        self.tools: dict[str, ToolMark] = {}
+        """What was registered, by name."""
+
+    def add(self, function: Callable[..., Any], *, name: str = "", description: str = "", **options: Any) -> None:
+        declared_name, declared = getattr(function, OPTIONS_ATTRIBUTE, (function.__name__, ToolOptions()))
+        chosen = ToolMark(function, description, msgspec.structs.replace(declared, **options))
+        self.tools[name or declared_name] = chosen
+
+
+class Plugin(Registrar):
     """``given``: the object or module, where it was given to the `App` and not found."""
 
     def __init__(self, indexed: IndexedPlugin, given: object | None = None) -> None:
+        super().__init__()
         self.indexed = indexed
         self.given = given
         self.state: State = "idle" if indexed.enabled else "disabled"
@@ -42,8 +56,6 @@ class Plugin:
         self.remote: RemotePlugin | None = None
         """Itself in its plugin host, where it has one."""
         self.provisions: dict[tuple[str, str], Provision] = {}
-        self.tools: dict[str, ToolMark] = {}
-        """What ``register_tools`` registered, by name."""
         if indexed.problem and indexed.enabled:
             self.state = "failed"
 
@@ -58,9 +70,3 @@ class Plugin:
     @property
     def usable(self) -> bool:
         return self.state in ("idle", "active")
-
-    def add(self, function: Callable[..., Any], *, name: str = "", description: str = "", **options: Any) -> None:
-        """Registers a tool; see `hermes.contracts.tool.ToolRegistry`."""
-        declared_name, declared = getattr(function, OPTIONS_ATTRIBUTE, (function.__name__, ToolOptions()))
-        chosen = ToolMark(function, description, msgspec.structs.replace(declared, **options))
-        self.tools[name or declared_name] = chosen

@@ -16,7 +16,7 @@ from hermes.plugins.loader import load_target
 from hermes.plugins.manager import PluginManager
 from hermes.plugins.plugin import Plugin
 
-from .schema import arguments_type, entry_of
+from .schema import arguments_type, registered_entry
 
 if TYPE_CHECKING:
     from hermes.plugins.remote import RemotePlugin
@@ -46,7 +46,7 @@ class ToolRegistry:
             claims = [
                 Claim(tool_name, plugin.indexed, entry)
                 for plugin in self._plugins.plugins.values()
-                if plugin.state in ("idle", "active")
+                if plugin.usable
                 for tool_name, entry in _entries_of(plugin).items()
             ]
             owners, refused = settle("tool", claims)
@@ -107,12 +107,7 @@ def _entries_of(plugin: Plugin) -> dict[str, ToolEntry]:
     """What its manifest says, what its plugin host told, and what was registered in this process."""
     entries = {**plugin.indexed.tools, **(plugin.remote.tools if plugin.remote else {})}
     for name, mark in plugin.tools.items():
-        entry = entry_of(mark.function, plugin=plugin.indexed.name)
-        options = mark.options
-        if not options.toolset:
-            options = msgspec.structs.replace(options, toolset=plugin.indexed.name)
-        description = mark.description or entry.description
-        entries[name] = msgspec.structs.replace(entry, name=name, options=options, description=description)
+        entries[name] = registered_entry(name, mark, plugin.name)
     return entries
 
 

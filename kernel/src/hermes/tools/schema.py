@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from hermes.contracts.errors import PluginError, ToolError
 from hermes.contracts.tool import OPTIONS_ATTRIBUTE, ToolEntry, ToolOptions
+
+if TYPE_CHECKING:
+    from hermes.plugins.plugin import ToolMark
 
 
 def arguments_type(function: Callable[..., Any]) -> type[msgspec.Struct]:
@@ -60,6 +63,16 @@ def entry_of(function: Callable[..., Any], *, plugin: str, target: str = "") -> 
         target=target or f"{function.__module__}:{function.__name__}",
         options=options,
     )
+
+
+def registered_entry(name: str, mark: ToolMark, plugin: str) -> ToolEntry:
+    """The entry of a function that ``register_tools`` registered under a name and options of its own."""
+    entry = entry_of(mark.function, plugin=plugin)
+    options = mark.options
+    if not options.toolset:
+        options = msgspec.structs.replace(options, toolset=plugin)
+    description = mark.description or entry.description
+    return msgspec.structs.replace(entry, name=name, options=options, description=description)
 
 
 def _first_paragraph(docstring: str) -> str:
