@@ -4,7 +4,7 @@ BIN := .venv/bin
 SYNC := .venv/.synced
 # One more than there are processors: tests of processes wait as much as they work.
 WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
-MANIFESTS := pyproject.toml uv.lock kernel/pyproject.toml testkit/pyproject.toml $(wildcard plugins/*/*/pyproject.toml)
+MANIFESTS := pyproject.toml uv.lock kernel/pyproject.toml carrier/pyproject.toml testkit/pyproject.toml $(wildcard plugins/*/*/pyproject.toml)
 
 .PHONY: demo test test-fast bench docs lint setup clean
 
@@ -26,7 +26,7 @@ docs: setup
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy kernel/src/hermes
+	@$(BIN)/mypy kernel/src/hermes carrier/src/hermes_carrier
 
 setup: $(SYNC)
 
@@ -38,7 +38,7 @@ $(BIN)/uv:
 $(SYNC): $(BIN)/uv $(MANIFESTS)
 	@VIRTUAL_ENV=$(CURDIR)/.venv UV_PYTHON=$(CURDIR)/.venv/bin/python UV_PYTHON_DOWNLOADS=never \
 		$(BIN)/uv sync --locked --all-packages --inexact --quiet --compile-bytecode
-	@$(BIN)/python -m compileall -q kernel/src plugins testkit/src
+	@$(BIN)/python -m compileall -q kernel/src carrier/src plugins testkit/src
 	@touch $@
 
 clean:

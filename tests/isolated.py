@@ -7,6 +7,7 @@ packages; none: all.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ TEST_TOOLS = ["pytest", "pytest-timeout", "hypothesis", "uv"]
 
 
 def packages() -> dict[str, Path]:
-    folders = [ROOT / "kernel", *sorted(ROOT.glob("plugins/*/*"))]
+    folders = [ROOT / "kernel", ROOT / "carrier", *sorted(ROOT.glob("plugins/*/*"))]
     return {tomllib.loads((folder / "pyproject.toml").read_text())["project"]["name"]: folder for folder in folders}
 
 
@@ -27,6 +28,8 @@ def requirements(folder: Path) -> list[str]:
     project = tomllib.loads((folder / "pyproject.toml").read_text())
     ours = {name: str(place) for name, place in packages().items()}
     needed = [ours.get(name, name) for name in project.get("dependency-groups", {}).get("test", [])]
+    declared = {re.split(r"[<>=!~\[; ]", text)[0] for text in project["project"].get("dependencies", [])}
+    needed += [place for name, place in ours.items() if name in declared]
     return [str(folder), str(ROOT / "testkit"), str(ROOT / "kernel"), *needed]
 
 

@@ -51,10 +51,10 @@ BY_STATUS: dict[int, type[ProviderError]] = {
     408: Overloaded,
     429: RateLimited,
 }
-BY_CODE: dict[str, type[ProviderError]] = {
-    "context_length_exceeded": ContextOverflow,
-    "content_filter": ContentRefused,
-    "insufficient_quota": NotEntitled,
+BY_REASON: dict[str, type[ProviderError]] = {
+    "overflow": ContextOverflow,
+    "filtered": ContentRefused,
+    "quota": NotEntitled,
 }
 
 
@@ -103,9 +103,8 @@ class Teller:
                 raise Overloaded(element.message, provider="suite", hint="Wait.")
 
     def refused(self, fail: Fail) -> ProviderError:
-        body = fail.body if isinstance(fail.body, dict) else {"error": {"code": ""}}
         known = BY_STATUS.get(fail.status, Overloaded if fail.status >= 500 else BadRequest)
-        kind = BY_CODE.get(body["error"]["code"] or "", known)
+        kind = BY_REASON.get(fail.reason, known)
         wait = fail.headers.get("Retry-After")
         return kind(
             "refused", provider="suite", status=fail.status, hint="Look.", retry_after=float(wait) if wait else None

@@ -62,7 +62,7 @@ _MODULES = {
     """,
     "hermes.contracts.provider": """
         Endpoint ModelInfo ModelList ModelRequest ModelsQuery Provider ProviderCapabilities ProviderQuery
-        ProviderSpec ResponseFormat
+        ModelRule OAuthSpec ProviderSpec ResponseFormat
     """,
     "hermes.contracts.scope": """
         LOCAL Origin Principal Scope

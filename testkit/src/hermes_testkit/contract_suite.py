@@ -182,6 +182,8 @@ class FactorySuite(ContractSuite):
     plugin = "subject"
     name = "subject"
     factory: ClassVar[str] = ""
+    needs: ClassVar[Sequence[str]] = ()
+    """Other modules that lie elsewhere than the factory's and that it imports."""
     permissions: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     @property
@@ -198,13 +200,13 @@ class FactorySuite(ContractSuite):
 
     def _drop_in(self) -> dict[str, str]:
         module, _, attribute = self.factory.partition(":")
-        root = _import_root(module)
-        granted = {"paths": [str(self.folder.parent), f"{root}:ro"], "network": ["*"]}
+        roots = [_import_root(wanted) for wanted in (module, *self.needs)]
+        granted = {"paths": [str(self.folder.parent), *(f"{root}:ro" for root in roots)], "network": ["*"]}
         permissions = {**granted, **{key: [*granted.get(key, ()), *more] for key, more in self.permissions.items()}}
         manifest = {"name": self.plugin, "provides": {self.contract: [self.name]}, "permissions": permissions}
         given = (f"Path({str(value)!r})" if isinstance(value, Path) else repr(value) for value in self.arguments())
         code = _SERVES.format(
-            root=root,
+            roots=roots,
             module=module,
             attribute=attribute,
             contract=self.contract,
@@ -224,8 +226,7 @@ from hermes import Provision, hookimpl
 
 
 def make():
-    if "{root}" not in sys.path:
-        sys.path.append("{root}")
+    sys.path.extend(root for root in {roots} if root not in sys.path)
     return getattr(import_module("{module}"), "{attribute}")({given})
 
 

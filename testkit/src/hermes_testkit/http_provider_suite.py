@@ -47,7 +47,7 @@ class HttpProviderSuite(ProviderSuite):
     @contextmanager
     def stage(self, *script: Scripted) -> Iterator[Stage]:
         with self.speaks.serve(*script) as server:
-            yield Stage(self.make_endpoint(server.url), "test-model", server)
+            yield Stage(self.make_endpoint(self.speaks.base_url(server)), "test-model", server)
 
     def make_endpoint(self, url: str) -> Endpoint:
         return Endpoint(provider="suite", base_url=url, key=KEY, key_source="env:SUITE_API_KEY")

@@ -59,27 +59,23 @@ class Failing(NamedTuple):
     kind: type[ProviderError]
 
 
-def refusal(status: int, message: str = "", code: str = "", **headers: str) -> Fail:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Fail(status, {"error": {"message": message, "code": code or None}} if message else None, named)
-
-
 FAILINGS = (
-    Failing("bad-request", refusal(400), BadRequest),
-    Failing("overflow", refusal(400, "Too long", "context_length_exceeded"), ContextOverflow),
-    Failing("refused", refusal(400, "Filtered", "content_filter"), ContentRefused),
-    Failing("key", refusal(401), AuthenticationFailed),
-    Failing("credit", refusal(402), NotEntitled),
-    Failing("permission", refusal(403, "Not for your country", "unsupported_country"), NotEntitled),
-    Failing("model", refusal(404), ModelNotFound),
-    Failing("timeout", refusal(408), Overloaded),
-    Failing("rate", refusal(429), RateLimited),
-    Failing("quota", refusal(429, "No quota left", "insufficient_quota"), NotEntitled),
-    Failing("error", refusal(500), Overloaded),
-    Failing("upstream", refusal(502), Overloaded),
-    Failing("unavailable", refusal(503), Overloaded),
-    Failing("overloaded", refusal(529), Overloaded),
+    Failing("bad-request", Fail(400), BadRequest),
+    Failing("overflow", Fail(400, reason="overflow"), ContextOverflow),
+    Failing("refused", Fail(400, reason="filtered"), ContentRefused),
+    Failing("key", Fail(401), AuthenticationFailed),
+    Failing("credit", Fail(402), NotEntitled),
+    Failing("permission", Fail(403), NotEntitled),
+    Failing("model", Fail(404), ModelNotFound),
+    Failing("timeout", Fail(408), Overloaded),
+    Failing("rate", Fail(429), RateLimited),
+    Failing("quota", Fail(429, reason="quota"), NotEntitled),
+    Failing("error", Fail(500), Overloaded),
+    Failing("upstream", Fail(502), Overloaded),
+    Failing("unavailable", Fail(503), Overloaded),
+    Failing("overloaded", Fail(529), Overloaded),
 )
+"""In the vendor's own words: the server makes the body."""
 
 
 @dataclass

@@ -51,11 +51,10 @@ from .provider_cases import (
     assistant,
     close,
     outcome_of,
-    refusal,
     result,
     user,
 )
-from .replies import Call, ErrorChunk, Say, Think, Tokens
+from .replies import Call, ErrorChunk, Fail, Say, Think, Tokens
 
 
 class ProviderSuite(FactorySuite, ABC):
@@ -225,7 +224,7 @@ class ProviderSuite(FactorySuite, ABC):
 
     def test_how_long_to_wait_is_told(self) -> None:
         """PROVIDER-ERROR-2: what the provider asks us to wait is in ``retry_after``."""
-        with self.stage(refusal(429, "Slow down", "slow_down", Retry_After="7")) as stage:
+        with self.stage(Fail(429, headers={"Retry-After": "7"})) as stage:
             error = self.ask(stage).error
         assert isinstance(error, RateLimited)
         assert error.retry_after == 7.0

@@ -22,6 +22,43 @@ class ModelInfo(Value, kw_only=True, forbid_unknown_fields=True):
     output_usd: float | None = None
     cache_read_usd: float | None = None
     cache_write_usd: float | None = None
+    inputs: list[str] | None = None
+    """What it takes beside text: ``image``, ``audio``, ``file``. None: unknown, and then everything is sent."""
+    retires: str = ""
+    """The day from which it answers no more, as ``2026-11-30``."""
+
+
+class ModelRule(Value, kw_only=True, forbid_unknown_fields=True):
+    """Where some of a provider's models differ from the others. Every rule that matches applies, in order."""
+
+    match: str
+    """A regular expression for the beginning of the model's id."""
+    transport: str = ""
+    quirks: dict[str, Any] = {}
+    body: dict[str, Any] = {}
+    own_address: bool = False
+    """Only where requests go to the provider's own ``base_url``, not to one that replaces it."""
+
+
+class OAuthSpec(Value, kw_only=True, forbid_unknown_fields=True):
+    """How a person logs in: ``device`` shows a code to type in a browser, ``pkce`` comes back by a redirect."""
+
+    flow: Literal["device", "pkce"]
+    client_id: str
+    token_url: str
+    device_url: str = ""
+    """``device``: where codes are given out."""
+    authorize_url: str = ""
+    """``pkce``: the page that the browser opens."""
+    redirect_url: str = ""
+    """``pkce``: as registered with the provider; empty: a free port of this machine."""
+    scopes: list[str] = []
+    authorize_params: dict[str, str] = {}
+    json_body: bool = False
+    """The token endpoint takes JSON, not a form."""
+    exchange_url: str = ""
+    """Where the token is turned into the short-lived one that requests carry; empty: it is carried itself."""
+    exchange_headers: dict[str, str] = {}
 
 
 class ProviderSpec(Value, kw_only=True, forbid_unknown_fields=True):
@@ -42,6 +79,31 @@ class ProviderSpec(Value, kw_only=True, forbid_unknown_fields=True):
     carrier: Literal["http", "sdk"] = "http"
     quirks: dict[str, Any] = {}
     """Switches that its transport understands."""
+    title: str = ""
+    """As people know it, e.g. ``Groq``."""
+    aliases: list[str] = []
+    """Other names that may stand for its id."""
+    options: dict[str, str] = {}
+    """What its transport needs beside a key, such as a region. ``{region}`` in ``base_url`` is filled in from here."""
+    options_env: dict[str, str | list[str]] = {}
+    """Variables to look for options in; the first that is set counts."""
+    key_options: list[str] = []
+    """Options that serve in place of a key, such as an access key pair's."""
+    header_env: dict[str, str] = {}
+    """Headers whose values are in variables."""
+    body: dict[str, Any] = {}
+    """Members that every request has."""
+    body_env: dict[str, str] = {}
+    """Members whose values are in variables, in YAML; ``provider.order`` is a member of ``provider``."""
+    rules: list[ModelRule] = []
+    aggregator: bool = False
+    """It serves models of many vendors, by names such as ``vendor/model``."""
+    automatic: bool = True
+    """False: a key that is found does not choose it; it has to be named."""
+    billing_url: str = ""
+    key_url: str = ""
+    """The pages where credit is bought, and where keys are made."""
+    oauth: OAuthSpec | None = None
 
 
 class Endpoint(Value, kw_only=True):
@@ -55,6 +117,12 @@ class Endpoint(Value, kw_only=True):
     headers: dict[str, str] = {}
     carrier: Literal["http", "sdk"] = "http"
     quirks: dict[str, Any] = {}
+    options: dict[str, str] = {}
+    """What the transport needs beside the key; some are secrets."""
+    token: bool = False
+    """The key is a token that a person logged in for, not an API key."""
+    billing_url: str = ""
+    key_url: str = ""
 
     def __repr__(self) -> str:
         return f"Endpoint(provider={self.provider!r}, base_url={self.base_url!r}, key_source={self.key_source!r})"

@@ -19,7 +19,17 @@ def limited(plugin: IndexedPlugin, spec: ProviderSpec) -> ProviderSpec:
     """
     if plugin.first_party or not plugin.restricted:
         return spec
-    names = [spec.key_env] if isinstance(spec.key_env, str) else spec.key_env
-    allowed = [name for name in names if name in plugin.permissions.secrets]
-    address = spec.base_url_env if spec.base_url_env.endswith("_BASE_URL") else ""
-    return msgspec.structs.replace(spec, key_env=allowed, base_url_env=address, priority=max(spec.priority, 0) + LATER)
+    allowed = plugin.permissions.secrets
+    return msgspec.structs.replace(
+        spec,
+        key_env=_of(spec.key_env, allowed),
+        base_url_env=spec.base_url_env if spec.base_url_env.endswith("_BASE_URL") else "",
+        options_env={option: names for option, wanted in spec.options_env.items() if (names := _of(wanted, allowed))},
+        header_env={header: name for header, name in spec.header_env.items() if name in allowed},
+        body_env={member: name for member, name in spec.body_env.items() if name in allowed},
+        priority=max(spec.priority, 0) + LATER,
+    )
+
+
+def _of(names: str | list[str], allowed: list[str]) -> list[str]:
+    return [name for name in ([names] if isinstance(names, str) else names) if name in allowed]

@@ -41,8 +41,8 @@ from hermes import (
     TextPart,
     ToolCallReady,
 )
-from hermes_plugin_openai import carrier
-from hermes_plugin_openai.carrier import ChatCompletions, failure_of
+from hermes_carrier.failures import failure_of
+from hermes_plugin_openai.codec import ChatCompletions
 from hermes_testkit.model_server import (
     Call,
     Cut,
@@ -427,6 +427,8 @@ def test_models_are_listed_with_what_is_known_of_them(model_server: ModelServer)
         "output_usd": pytest.approx(10.0),
         "cache_read_usd": None,
         "cache_write_usd": None,
+        "inputs": None,
+        "retires": "",
     }
     assert vllm == ModelInfo(id="vllm", context_window=8192)
     assert model_server.other_requests[0].headers["authorization"] == f"Bearer {KEY}"
@@ -464,9 +466,10 @@ def program(source: str, **environment: str) -> str:
 ASK = """
 import asyncio
 from hermes import Endpoint, HermesError, Message, ModelRequest, TextPart
-from hermes_plugin_openai import carrier
+from hermes_carrier import http
+from hermes_plugin_openai import codec
 async def main():
-    provider = carrier.ChatCompletions()
+    provider = codec.ChatCompletions()
     endpoint = Endpoint(provider="acme", base_url=URL)
     messages = (Message(role="user", parts=(TextPart("x"),)),)
     asked = ModelRequest(id="r", session_id="s", turn_id="t", model="m", messages=messages, endpoint=endpoint)
@@ -480,7 +483,7 @@ async def main():
 
 
 def test_no_authorities_are_loaded_without_tls(model_server: ModelServer) -> None:
-    source = f"URL = {model_server.url!r}\n{ASK}\nasyncio.run(main())\nprint(carrier._trust.cache_info().misses)"
+    source = f"URL = {model_server.url!r}\n{ASK}\nasyncio.run(main())\nprint(http._trust.cache_info().misses)"
     assert program(source).split() == ["ModelFinished", "0"]
 
 
@@ -500,7 +503,7 @@ def test_the_plugin_imports_nothing_until_it_is_used() -> None:
     source = (
         "import sys, hermes_plugin_openai as plugin\n"
         "(provision,) = plugin.provide()\n"
-        "assert not {'httpx2', 'asyncio', 'hermes_plugin_openai.carrier'} & set(sys.modules)\n"
+        "assert not {'httpx2', 'asyncio', 'hermes_plugin_openai.codec'} & set(sys.modules)\n"
         "print(provision.contract, provision.name, type(provision.make()).__name__)"
     )
     assert program(source) == "transport chat_completions ChatCompletions"
@@ -510,7 +513,7 @@ def test_the_carrier_brings_little_but_the_http_library() -> None:
     source = (
         "import sys, asyncio, httpx2, hermes.contracts.provider, hermes.contracts.hookspecs\n"
         "before = set(sys.modules)\n"
-        "import hermes_plugin_openai.carrier\n"
+        "import hermes_plugin_openai.codec\n"
         "print(*sorted(name for name in set(sys.modules) - before if not name.startswith('hermes')))"
     )
     brought = set(program(source).split())
@@ -519,6 +522,6 @@ def test_the_carrier_brings_little_but_the_http_library() -> None:
 
 
 def test_it_is_a_provider() -> None:
-    provider: Provider = carrier.ChatCompletions()
+    provider: Provider = ChatCompletions()
     assert provider.capabilities.images
     assert provider.capabilities.response_format

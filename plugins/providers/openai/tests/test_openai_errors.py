@@ -23,8 +23,7 @@ from hermes import (
     ProviderError,
     RateLimited,
 )
-from hermes_plugin_openai.codec import error_of
-from hermes_plugin_openai.errors import retry_after
+from hermes_carrier.errors import error_of, retry_after
 
 KEY = "sk-test-0123456789abcdef"
 ENDPOINT = Endpoint(provider="acme", base_url="http://acme.test/v1", key=KEY, key_source="env:ACME_API_KEY")

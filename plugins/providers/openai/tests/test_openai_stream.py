@@ -29,7 +29,7 @@ from hermes import (
     Usage,
     UsageUpdate,
 )
-from hermes_plugin_openai.codec import Decoder
+from hermes_plugin_openai.stream import Decoder
 
 ENDPOINT = Endpoint(provider="acme", base_url="http://acme.test/v1", key="a-secret")
 

@@ -21,13 +21,14 @@ from hermes import (
     ThinkingPart,
     ToolResultPart,
 )
-from hermes_plugin_openai.carrier import ChatCompletions
+from hermes_plugin_openai.codec import ChatCompletions
 from hermes_testkit.http_provider_suite import HttpProviderSuite
 
 
 class TestChatCompletions(HttpProviderSuite):
     wire = "chat_completions"
-    factory = "hermes_plugin_openai.carrier:ChatCompletions"
+    factory = "hermes_plugin_openai.codec:ChatCompletions"
+    needs = ("hermes_carrier",)
 
 
 class Worse(ChatCompletions):

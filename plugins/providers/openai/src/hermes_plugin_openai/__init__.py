@@ -9,11 +9,11 @@ from hermes.contracts.hookspecs import hookimpl
 from hermes.contracts.service import Provision
 
 if TYPE_CHECKING:
-    from .carrier import ChatCompletions
+    from .codec import ChatCompletions
 
 
 def _chat_completions() -> ChatCompletions:
-    from .carrier import ChatCompletions
+    from .codec import ChatCompletions
 
     return ChatCompletions()
 

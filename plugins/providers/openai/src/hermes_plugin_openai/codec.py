@@ -8,13 +8,12 @@ messages after it.
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from hermes.contracts.errors import BadRequest
+from hermes.contracts.errors import BadRequest, ProviderError
 from hermes.contracts.messages import (
     AudioPart,
     FilePart,
@@ -27,16 +26,54 @@ from hermes.contracts.messages import (
     ToolResultPart,
     text_of,
 )
-from hermes.contracts.provider import ModelRequest
+from hermes.contracts.provider import Endpoint, ModelInfo, ModelRequest, ProviderCapabilities
+from hermes_carrier.errors import error_of
+from hermes_carrier.listing import models_of
+from hermes_carrier.media import base64_of, data_url
+from hermes_carrier.provider import HttpProvider
+from hermes_carrier.state import state_of
 
-from .errors import error_of
 from .quirks import Quirks
 from .stream import Decoder
 from .wire import EXTRA_CONTENT, REASONING, REASONING_DETAILS
 
-__all__ = ["Decoder", "encode", "error_of"]
-
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "wave": "wav", "vnd.wave": "wav"}
+
+
+class ChatCompletionsCodec:
+    name = "chat_completions"
+    models_path = "/models"
+    stream_type = "text/event-stream"
+
+    def path(self, request: ModelRequest) -> str:
+        return "/chat/completions"
+
+    def headers(self, endpoint: Endpoint) -> Mapping[str, str]:
+        return {"authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
+
+    def encode(self, request: ModelRequest) -> bytes:
+        return encode(request)
+
+    def decoder(self, request: ModelRequest, request_id: str) -> Decoder:
+        return Decoder(request, request_id)
+
+    def error_of(
+        self, status: int, headers: Mapping[str, str], body: bytes, endpoint: Endpoint, model: str = ""
+    ) -> ProviderError:
+        return error_of(status, headers, body, endpoint, model)
+
+    def models(self, body: bytes) -> list[ModelInfo] | None:
+        return models_of(body)
+
+
+class ChatCompletions(HttpProvider):
+    """The transport ``chat_completions``."""
+
+    def __init__(self) -> None:
+        capabilities = ProviderCapabilities(
+            images=True, audio=True, files=True, response_format=True, thinking=True, model_list=True
+        )
+        super().__init__(ChatCompletionsCodec(), capabilities)
 
 
 def encode(request: ModelRequest) -> bytes:
@@ -124,7 +161,7 @@ def _user(message: Message, quirks: Quirks) -> dict[str, Any]:
 
 
 def _assistant(message: Message, request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
-    state = _state(message, request)
+    state = state_of(message, request)
     signatures = state.get(EXTRA_CONTENT) or {}
     calls = [
         {
@@ -144,18 +181,6 @@ def _assistant(message: Message, request: ModelRequest, quirks: Quirks) -> dict[
     if calls:
         encoded["tool_calls"] = calls
     return encoded
-
-
-def _state(message: Message, request: ModelRequest) -> dict[str, Any]:
-    """What the same model at the same place said of itself with this message; nothing of any other."""
-    found: dict[str, Any] = {}
-    wanted = (request.endpoint.provider, request.model, request.endpoint.base_url)
-    for state in message.provider_state:
-        if (state.provider, state.model, state.endpoint) == wanted:
-            data = msgspec.json.decode(state.data)
-            if isinstance(data, Mapping):
-                found.update(data)
-    return found
 
 
 def _result(part: ToolResultPart) -> dict[str, Any]:
@@ -183,19 +208,17 @@ def _content(part: Part) -> dict[str, Any] | None:
             return _image(part)
         case AudioPart():
             kind = part.media_type.partition("/")[2].partition(";")[0]
-            data = b64encode(part.data).decode("ascii")
-            return {"type": "input_audio", "input_audio": {"data": data, "format": _AUDIO_FORMATS.get(kind, kind)}}
+            return {
+                "type": "input_audio",
+                "input_audio": {"data": base64_of(part.data), "format": _AUDIO_FORMATS.get(kind, kind)},
+            }
         case FilePart():
-            file = {"filename": part.name, "file_data": _data_url(part.media_type, part.data)}
+            file = {"filename": part.name, "file_data": data_url(part.media_type, part.data)}
             return {"type": "file", "file": file}
         case _:
             return None
 
 
 def _image(part: ImagePart) -> dict[str, Any]:
-    url = part.url if part.url and not part.data else _data_url(part.media_type, part.data)
+    url = part.url if part.url and not part.data else data_url(part.media_type, part.data)
     return {"type": "image_url", "image_url": {"url": url}}
-
-
-def _data_url(media_type: str, data: bytes) -> str:
-    return f"data:{media_type};base64,{b64encode(data).decode('ascii')}"

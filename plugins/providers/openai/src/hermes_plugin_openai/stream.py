@@ -18,12 +18,13 @@ from hermes.contracts.events import (
     ToolCallReady,
     UsageUpdate,
 )
-from hermes.contracts.messages import ProviderState, ToolCallPart, Usage
+from hermes.contracts.messages import ToolCallPart, Usage
 from hermes.contracts.provider import ModelRequest
+from hermes_carrier.errors import stream_error, without_key
+from hermes_carrier.sse import EventStream
+from hermes_carrier.state import tagged
 
-from .errors import stream_error, without_key
 from .quirks import Quirks
-from .sse import EventStream
 from .toolcalls import ToolCalls
 from .wire import EXTRA_CONTENT, REASONING, REASONING_DETAILS, WireChunk, WireDelta, WireUsage, chunk_decoder
 
@@ -182,22 +183,13 @@ class Decoder:
         if signatures:
             state[EXTRA_CONTENT] = signatures
         if state:
-            yield StateUpdate(state=self._tagged(state))
+            yield StateUpdate(state=tagged(self._request, state))
         reason = _REASONS.get(self._reason, self._reason) or "stop"
         if calls and reason == "stop":
             reason = "tool_calls"
         elif self._refused and reason == "stop":
             reason = "refusal"
         yield ModelFinished(reason=reason, model=self._model, request_id=self._request_id)
-
-    def _tagged(self, state: dict[str, Any]) -> ProviderState:
-        request = self._request
-        return ProviderState(
-            provider=request.endpoint.provider,
-            model=request.model,
-            endpoint=request.endpoint.base_url,
-            data=msgspec.json.encode(state).decode(),
-        )
 
     def _known_ids(self) -> set[str]:
         messages = self._request.messages

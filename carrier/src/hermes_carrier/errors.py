@@ -1,6 +1,6 @@
-"""What went wrong at a Chat Completions endpoint, as one of our errors.
+"""What went wrong at an endpoint, as one of our errors: one table for the words of all vendors.
 
-The same table serves a refused request (an HTTP status and a body) and an error in mid-stream, where the
+It serves a refused request (an HTTP status and a body) and an error in mid-stream, where the
 status is only what the vendor put into the error, or 0.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
@@ -41,18 +41,61 @@ _MONEY = frozenset(
         "insufficient_balance",
         "insufficient_credits",
         "payment_required",
+        "billing_error",
     ]
 )
-_KEY = frozenset(["invalid_api_key", "invalid_authentication", "authentication_error", "expired_api_key"])
-_MODEL = frozenset(["model_not_found", "model_not_available", "unknown_model"])
+_KEY = frozenset(
+    [
+        "invalid_api_key",
+        "invalid_authentication",
+        "authentication_error",
+        "expired_api_key",
+        "unauthenticated",
+        "expiredtokenexception",
+        "unrecognizedclientexception",
+        "invalidsignatureexception",
+    ]
+)
+_PERMISSION = frozenset(["permission_error", "permission_denied", "accessdeniedexception"])
+_MODEL = frozenset(
+    [
+        "model_not_found",
+        "model_not_available",
+        "unknown_model",
+        "not_found_error",
+        "not_found",
+        "resourcenotfoundexception",
+    ]
+)
 _OVERFLOW = frozenset(["context_length_exceeded", "string_above_max_length", "request_too_large"])
 _REFUSED = frozenset(
     ["content_filter", "content_policy_violation", "responsibleaipolicyviolation", "moderation_blocked"]
 )
 _RATE = frozenset(
-    ["rate_limit_exceeded", "rate_limit_error", "rate_limited", "slow_down", "too_many_requests", "requests", "tokens"]
+    [
+        "rate_limit_exceeded",
+        "rate_limit_error",
+        "rate_limited",
+        "slow_down",
+        "too_many_requests",
+        "requests",
+        "tokens",
+        "resource_exhausted",
+        "throttlingexception",
+        "modelnotreadyexception",
+    ]
 )
-_INVALID = frozenset(["invalid_request_error", "invalid_request", "bad_request"])
+_INVALID = frozenset(
+    [
+        "invalid_request_error",
+        "invalid_request",
+        "bad_request",
+        "invalid_argument",
+        "failed_precondition",
+        "validationexception",
+        "invalid_prompt",
+    ]
+)
 
 _OVERFLOW_TEXT = re.compile(
     r"maximum context|context (?:length|window|size)|prompt is too long|too many (?:input )?tokens|"
@@ -75,9 +118,17 @@ class Complaint(NamedTuple):
     type: str = ""
     retry_soon: bool = False
     """It says that the limit is about requests in flight, not about money."""
+    retry_after: float | None = None
+    """Seconds, where they are in the body."""
+    out_of_money: bool = False
+    """The vendor's words say so, whatever its code."""
 
 
-def complaint_of(error: Any) -> Complaint:
+Read = Callable[[Any, Mapping[str, str]], Complaint]
+"""A body, decoded, and the headers to what a vendor complains of."""
+
+
+def complaint_of(error: Any, headers: Mapping[str, str] | None = None) -> Complaint:
     """Reads the forms in use: OpenAI's object, a sentence, FastAPI's ``detail``, OpenRouter's ``metadata``."""
     if isinstance(error, str):
         return Complaint(error.strip())
@@ -105,11 +156,17 @@ def complaint_of(error: Any) -> Complaint:
 
 
 def error_of(
-    status: int, headers: Mapping[str, str], body: bytes, endpoint: Endpoint, model: str = ""
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    endpoint: Endpoint,
+    model: str = "",
+    *,
+    read: Read = complaint_of,
 ) -> ProviderError:
     """A refused request. ``headers``: names in lower case, or a mapping that does not mind."""
     try:
-        complaint = complaint_of(msgspec.json.decode(body))
+        complaint = read(msgspec.json.decode(body), headers)
     except msgspec.DecodeError:
         complaint = Complaint(_plain(body.decode("utf-8", "replace")))
     if not complaint.message and (location := headers.get("location")):
@@ -119,7 +176,7 @@ def error_of(
         complaint,
         endpoint,
         model,
-        retry_after=retry_after(headers),
+        retry_after=complaint.retry_after if complaint.retry_after is not None else retry_after(headers),
         request_id=request_id_of(headers),
     )
 
@@ -161,7 +218,7 @@ def classify(status: int, complaint: Complaint, *, retryable: bool = False) -> t
     """By the vendor's code first, then by the status, then by the sentence where a status says too little."""
     message = complaint.message
     words = {complaint.code.lower(), complaint.type.lower()}
-    if words & _MONEY and not complaint.retry_soon:
+    if complaint.out_of_money or (words & _MONEY and not complaint.retry_soon):
         return NotEntitled
     if status == 402:
         return RateLimited if complaint.retry_soon and retryable else NotEntitled
@@ -173,7 +230,7 @@ def classify(status: int, complaint: Complaint, *, retryable: bool = False) -> t
         return ContextOverflow
     if words & _REFUSED:
         return ContentRefused
-    if status == 403:
+    if status == 403 or words & _PERMISSION:
         if _KEY_TEXT.search(message):
             return AuthenticationFailed
         return ContentRefused if _REFUSED_TEXT.search(message) else NotEntitled
@@ -198,9 +255,16 @@ def _hint(kind: type[ProviderError], status: int, endpoint: Endpoint, model: str
     if kind is AuthenticationFailed:
         if not endpoint.key:
             return f"No key was sent. Set providers.{name}.key_env to the variable that holds it."
-        return f"Check {key}: it is not accepted by {endpoint.base_url}."
+        if endpoint.token:
+            return f"The login is not accepted any more. Log in again: hermes auth login {name}"
+        renew = f" Make a new one: {endpoint.key_url}" if endpoint.key_url else ""
+        return f"Check {key}: it is not accepted by {endpoint.base_url}.{renew}"
     if kind is NotEntitled:
-        return f"Check the credit, limits and permissions of the account that {key} belongs to, or use another model."
+        account = f" at {endpoint.billing_url}" if endpoint.billing_url else ""
+        return (
+            f"Check the credit, limits and permissions of the account that {key} belongs to{account}, "
+            "or use another model."
+        )
     if kind is ModelNotFound:
         return f'Check the name of the model "{model}" and the address {endpoint.base_url} (providers.{name}.base_url).'
     if kind is RateLimited:
@@ -240,7 +304,9 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
 
 
 def request_id_of(headers: Mapping[str, str]) -> str:
-    return headers.get("x-request-id") or headers.get("request-id") or headers.get("x-generation-id") or ""
+    """Of the vendor's answer; names in lower case, or a mapping that does not mind."""
+    named = ("x-request-id", "request-id", "x-amzn-requestid", "x-generation-id")
+    return next((value for name in named if (value := headers.get(name))), "")
 
 
 def without_key(text: str, endpoint: Endpoint) -> str:

@@ -1,0 +1,183 @@
+"""A `Provider` made of a codec and its carriers."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from hermes import __version__
+from hermes.contracts.errors import AuthenticationFailed, BadRequest, ConfigError, ProviderError
+from hermes.contracts.events import ModelEvent
+from hermes.contracts.provider import Endpoint, ModelList, ModelRequest, ModelsQuery, ProviderCapabilities
+
+from .codec import Codec
+from .errors import request_id_of
+from .http import Carrier, HttpCarrier, Incoming, Outgoing
+
+MODELS_TIMEOUT = 30.0
+DRAIN_TIMEOUT = 0.25
+"""Seconds to wait for the end of a body whose answer is whole, so that its connection can serve again."""
+ERROR_BODY_LIMIT = 64 * 1024
+
+
+class HttpProvider:
+    """``sdk``: what makes the other carrier, as ``module:Class``; it is imported when an endpoint asks for it.
+
+    ``install``: what has to be installed for it, e.g. ``hermes-plugin-anthropic[sdk]``.
+    """
+
+    def __init__(self, codec: Codec, capabilities: ProviderCapabilities, *, sdk: str = "", install: str = "") -> None:
+        self.codec = codec
+        self.capabilities = capabilities
+        self._sdk = sdk
+        self._install = install
+        self._carriers: dict[str, Carrier] = {}
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+        endpoint, codec = request.endpoint, self.codec
+        carrier = self._carrier(endpoint)
+        outgoing = Outgoing(
+            method="POST",
+            path=codec.path(request),
+            headers=self._headers(endpoint, accept=codec.stream_type),
+            body=codec.encode(request),
+            timeout=request.timeout,
+        )
+        async with carrier.open(endpoint, outgoing) as incoming:
+            if not 200 <= incoming.status < 300:
+                body = await _beginning(incoming)
+                raise codec.error_of(incoming.status, incoming.headers, body, endpoint, request.model)
+            async with aclosing(self._events(incoming, request)) as events:
+                async for event in events:
+                    yield event
+
+    async def models(self, query: ModelsQuery) -> ModelList:
+        """What the endpoint lists, in its order."""
+        endpoint, codec = query.endpoint, self.codec
+        headers = self._headers(endpoint, accept="application/json")
+        outgoing = Outgoing(method="GET", path=codec.models_path, headers=headers, timeout=MODELS_TIMEOUT)
+        async with self._carrier(endpoint).open(endpoint, outgoing) as incoming:
+            if not 200 <= incoming.status < 300:
+                raise codec.error_of(incoming.status, incoming.headers, await _beginning(incoming), endpoint)
+            listed = codec.models(await _whole(incoming))
+        if listed is None:
+            raise BadRequest(
+                f"{endpoint.provider}: {endpoint.base_url}{codec.models_path} answers with no list of models.",
+                provider=endpoint.provider,
+                status=incoming.status,
+                hint=f"Check the address: providers.{endpoint.provider}.base_url.",
+            )
+        return ModelList(models=tuple(listed))
+
+    async def close(self) -> None:
+        """Closes the connections of the running event loop."""
+        for carrier in self._carriers.values():
+            await carrier.close()
+
+    def _carrier(self, endpoint: Endpoint) -> Carrier:
+        carrier = self._carriers.get(endpoint.carrier)
+        if carrier is None:
+            carrier = self._carriers[endpoint.carrier] = HttpCarrier() if endpoint.carrier == "http" else self._made()
+        return carrier
+
+    def _made(self) -> Carrier:
+        if not self._sdk:
+            raise ConfigError(
+                f'The carrier "sdk" is not available for the wire {self.codec.name}.',
+                hint="Set the provider's carrier to http.",
+            )
+        module, _, name = self._sdk.partition(":")
+        try:
+            made: Carrier = getattr(importlib.import_module(module), name)()
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f'The carrier "sdk" of the wire {self.codec.name} needs {error.name}, which is not installed.',
+                hint=f'pip install "{self._install}"',
+            ) from None
+        return made
+
+    def _headers(self, endpoint: Endpoint, *, accept: str) -> dict[str, str]:
+        """The headers of a request. The endpoint's own replace ours.
+
+        Raises:
+            ConfigError: there is no address, or a header cannot be sent.
+            AuthenticationFailed: the key cannot be one.
+        """
+        name = endpoint.provider
+        if not endpoint.base_url:
+            raise ConfigError(
+                f'The provider "{name}" has no address.',
+                hint=f"Set providers.{name}.base_url to something like https://host/v1",
+            )
+        if not (endpoint.key.isascii() and endpoint.key.isprintable()):
+            raise AuthenticationFailed(
+                f"{name}: the key in {endpoint.key_source or 'use'} has characters that no key has.",
+                provider=name,
+                hint="Copy it again, without line breaks, quotes or dots that stand for the rest.",
+            )
+        headers = {
+            "accept": accept,
+            "accept-encoding": "identity",
+            "content-type": "application/json",
+            "user-agent": f"hermes/{__version__}",
+            **self.codec.headers(endpoint),
+        }
+        for header, value in endpoint.headers.items():
+            if not (header.isascii() and value.isascii() and value.isprintable()):
+                raise ConfigError(f'The header "{header}" cannot be sent.', hint=f"Mend providers.{name}.headers.")
+            headers[header.lower()] = value
+        return headers
+
+    async def _events(self, incoming: Incoming, request: ModelRequest) -> AsyncGenerator[ModelEvent]:
+        kind = incoming.headers.get("content-type", "").lower()
+        if "html" in kind:
+            name = request.endpoint.provider
+            raise BadRequest(
+                f"{name}: {request.endpoint.base_url} answers with a web page, not as an API.",
+                provider=name,
+                status=incoming.status,
+                hint=f"Check the address: providers.{name}.base_url. It often ends in /v1.",
+            )
+        decoder = self.codec.decoder(request, request_id_of(incoming.headers))
+        if "json" in kind and self.codec.stream_type not in kind:
+            for event in decoder.whole(await _whole(incoming)):
+                yield event
+            return
+        async with aclosing(incoming.pieces()) as pieces:
+            async for data in pieces:
+                for event in decoder.feed(data):
+                    yield event
+                if decoder.ended:
+                    await _drain(pieces)
+                    return
+        for event in decoder.finish():
+            yield event
+
+
+async def _whole(incoming: Incoming) -> bytes:
+    return b"".join([piece async for piece in incoming.pieces()])
+
+
+async def _drain(pieces: AsyncIterator[bytes]) -> None:
+    """Reads to the end of the body, for the connection's sake: the answer is whole, so a failure does not matter."""
+    try:
+        async with asyncio.timeout(DRAIN_TIMEOUT):
+            async for _ in pieces:
+                pass
+    except (TimeoutError, ProviderError):
+        return
+
+
+async def _beginning(incoming: Incoming) -> bytes:
+    """The body of an error as far as it is of use; the status counts more than a body that does not come."""
+    body = b""
+    try:
+        async for piece in incoming.pieces():
+            body += piece
+            if len(body) >= ERROR_BODY_LIMIT:
+                break
+    except ProviderError:
+        return body
+    return body
