@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hermes.agent.conversation import Conversation as Conversation
     from hermes.app import App as App
     from hermes.cli.context import with_context as with_context
+    from hermes.contracts.credential import *  # noqa: F403
     from hermes.contracts.errors import *  # noqa: F403
     from hermes.contracts.events import *  # noqa: F403
     from hermes.contracts.hookspecs import *  # noqa: F403
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "hermes.cli.context": "with_context",
+    "hermes.contracts.credential": """
+        CatalogEntry CatalogQuery ModelCatalog RefreshRequest StoredCredential TokenRefresher
+    """,
     "hermes.contracts.errors": """
         AuthenticationFailed BadRequest BudgetExceeded ConfigError ConnectionFailed ContentRefused ContextOverflow
         ErrorInfo HermesError LeaseLost ModelNotFound NotEntitled Overloaded PluginError PolicyDenied ProviderError

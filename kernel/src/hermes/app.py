@@ -19,7 +19,7 @@ from hermes.agent.host import KernelHost
 from hermes.agent.services import ConversationOptions, Services
 from hermes.config.home import Home, find_home, host_environment
 from hermes.config.load import environment_layer, merge, parse_settings, split_sections
-from hermes.config.secrets import SecretLayers
+from hermes.config.secrets import SECRET_NAME, ScopedSecrets
 from hermes.config.sections import plugin_sections
 from hermes.contracts.errors import PluginError, SessionNotFound, StoreError
 from hermes.contracts.events import AnyEvent
@@ -31,9 +31,11 @@ from hermes.contracts.store import HistoryQuery, SessionQuery, SessionRecord, Se
 from hermes.contracts.values import Done
 from hermes.logs.redact import Redactor
 from hermes.logs.setup import set_up_logs
+from hermes.models.making import make_router
 from hermes.models.router import Router
+from hermes.models.vault import Vault
 from hermes.plugins.announcements import GivenUp
-from hermes.plugins.claims import config_schemas, provider_claims, settle, settle_sections
+from hermes.plugins.claims import config_schemas, provider_claims, routing_claims, settle, settle_sections
 from hermes.plugins.counters import keep_counters
 from hermes.plugins.held import HeldByPlugins
 from hermes.plugins.index import Index, load_index, switched
@@ -93,10 +95,11 @@ class App:
         self.workspace = workspace or os.getcwd()
         self.index = load_index(self.home, self.workspace, ignore_config=ignore_user_config, read=index)
         indexed = self._read_settings(overrides or {})
-        self._secrets = SecretLayers.of(self.environ, self.home.env_file)
-        self.redact = self._redaction(
-            [pattern for plugin in indexed if not plugin.problem for pattern in plugin.manifest.secret_patterns]
-        )
+        self._secrets = ScopedSecrets(self.environ, self.home.env_file, self.home.users)
+        self.vault = Vault(self.home.auth_file, self.home.run)
+        redactor = self._redactor(indexed)
+        self._learn_secret = redactor.learn
+        self.redact = redactor.redact if self.settings.security.redact_secrets else lambda text: text
         self.log = set_up_logs(
             self.home.logs,
             level=self.settings.logging.level,
@@ -175,17 +178,29 @@ class App:
             changed=self.registry.forget,
             notify=self.notify,
         )
-        self.router = Router(
-            self.settings, self._provider_specs(), self.plugins, self.find_secret, clock=self.clock, jitter=jitter
+        self.router = self._make_router(jitter)
+
+    def _make_router(self, jitter: Callable[[], float]) -> Router:
+        usable = [plugin.indexed for plugin in self.plugins.plugins.values() if plugin.usable]
+        return make_router(
+            self.settings,
+            self.home,
+            self.plugins,
+            specs=self._provider_specs(usable),
+            orders={name: claim.value for name, claim in settle("routing", routing_claims(usable))[0].items()},
+            vault=self.vault,
+            find_secret=self.find_secret,
+            learn=self._learn_secret,
+            clock=self.clock,
+            jitter=jitter,
         )
 
-    def _redaction(self, patterns: list[str]) -> Callable[[str], str]:
-        if not self.settings.security.redact_secrets:
-            return lambda text: text
-        return Redactor(patterns, self._secrets.values()).redact
+    def _redactor(self, indexed: list[IndexedPlugin]) -> Redactor:
+        patterns = [text for plugin in indexed if not plugin.problem for text in plugin.manifest.secret_patterns]
+        stored = [text for entry in self.vault.all() for text in (entry.secret, entry.refresh) if text]
+        return Redactor(patterns, [*self._secrets.values(), *stored])
 
-    def _provider_specs(self) -> dict[str, ProviderSpec]:
-        usable = [plugin.indexed for plugin in self.plugins.plugins.values() if plugin.usable]
+    def _provider_specs(self, usable: list[IndexedPlugin]) -> dict[str, ProviderSpec]:
         owners, refused = settle("provider", provider_claims(usable), ties=False)
         for text in [*refused, *settle_sections(usable)[1]]:
             self.notify(text)
@@ -215,12 +230,17 @@ class App:
         return Scope(home=str(self.home.path), workspace=self.workspace)
 
     def _has_secret(self, name: str) -> bool:
-        found = self._secrets.get(name)
+        found = self._secrets.get(name, self.scope)
         return found is not None and bool(found[0])
 
     async def find_secret(self, name: str, scope: Scope) -> tuple[str, str]:
-        """A secret and where it was found: the environment, ``.env``, then the plugins' sources. Blank: unset."""
-        if (found_here := self._secrets.get(name)) is not None:
+        """A secret and where it was found. Blank: unset.
+
+        The session's own come first, then the user's file, the environment, ``.env``, and the plugins' sources.
+        """
+        if (found_here := self._secrets.get(name, scope)) is not None:
+            if SECRET_NAME.search(name):
+                self._learn_secret(found_here[0])
             return found_here
         for provided in self.plugins.names("secret_source"):
             secret_source = await self.plugins.provided("secret_source", provided)
@@ -254,6 +274,7 @@ class App:
             after_turn=self._after_turn,
         )
         conversation = Conversation(services, chosen, record.id if record else self._session_id(), record)
+        self._secrets.give(conversation.id, chosen.secrets)
         self._conversations[conversation.id] = conversation
         return conversation
 

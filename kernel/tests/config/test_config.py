@@ -9,8 +9,9 @@ import pytest
 from hermes import ConfigError
 from hermes.config.home import Home, find_home
 from hermes.config.load import environment_layer, merge, parse_settings, project_file, read_yaml, split_sections
-from hermes.config.secrets import SecretLayers, read_env_file
+from hermes.config.secrets import ScopedSecrets, read_env_file
 from hermes.config.sections import plugin_sections
+from hermes.contracts.scope import Scope
 from hermes.plugins.manifest import ConfigSchema
 
 
@@ -154,8 +155,27 @@ def test_a_bad_line_of_the_env_file_is_told_without_its_text(tmp_path: Path) -> 
     assert "verysecret" not in str(caught.value)
 
 
-def test_a_blank_secret_hides_the_layers_behind_it() -> None:
-    layers = SecretLayers(("env", {"A_KEY": "", "B_KEY": "b"}), (".env", {"A_KEY": "hidden", "B_KEY": "x"}))
-    assert layers.get("A_KEY") == ("", "")
-    assert layers.get("B_KEY") == ("b", "env:B_KEY")
-    assert layers.get("C_KEY") is None
+def test_a_blank_secret_hides_the_layers_behind_it(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("A_KEY=hidden\nB_KEY=x\n")
+    secrets = ScopedSecrets({"A_KEY": "", "B_KEY": "b"}, tmp_path / ".env", tmp_path / "users")
+    scope = Scope(home=str(tmp_path))
+    assert secrets.get("A_KEY", scope) == ("", "")
+    assert secrets.get("B_KEY", scope) == ("b", "env:B_KEY")
+    assert secrets.get("C_KEY", scope) is None
+
+
+def test_secrets_of_a_session_and_of_a_user_stand_before_all_others(tmp_path: Path) -> None:
+    (tmp_path / "users" / "telegram:7").mkdir(parents=True)
+    (tmp_path / "users" / "telegram:7" / ".env").write_text("A_KEY=of-the-user\nB_KEY=\n")
+    secrets = ScopedSecrets({"A_KEY": "a", "B_KEY": "b"}, tmp_path / ".env", tmp_path / "users")
+    secrets.give("s1", {"A_KEY": "of-the-session"})
+
+    def value(name: str, **scope: str) -> str | None:
+        found = secrets.get(name, Scope(home=str(tmp_path), **scope))
+        return found and found[0]
+
+    assert value("A_KEY") == "a"
+    assert value("A_KEY", user="telegram:7") == "of-the-user"
+    assert value("B_KEY", user="telegram:7") == ""
+    assert value("A_KEY", user="telegram:7", session="s1") == "of-the-session"
+    assert value("A_KEY", user="../telegram:7", session="s2") == "a"

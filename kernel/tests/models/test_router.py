@@ -10,23 +10,17 @@ from typing import Any
 import pytest
 
 from hermes import (
-    AuthenticationFailed,
-    BadRequest,
     ConfigError,
-    ConnectionFailed,
     ModelInfo,
-    Overloaded,
     ProviderQuery,
     ProviderSpec,
     Provision,
-    RateLimited,
     SecretQuery,
     Secrets,
     Usage,
     hookimpl,
 )
 from hermes.models.catalog import cost_of
-from hermes.models.retry import next_step
 from hermes.models.router import Target
 from hermes.plugins.manifest import Manifest
 from hermes_testkit.scripted import make_app
@@ -155,36 +149,6 @@ def test_a_plugin_may_resolve_what_nobody_names(tmp_path: Path) -> None:
 def test_a_key_is_in_no_repr(tmp_path: Path) -> None:
     found = target(tmp_path, environ={"BETA_KEY": "very-secret"}, model="m")
     assert "very-secret" not in repr(found)
-
-
-@pytest.mark.parametrize(
-    ("error", "attempt", "fallback", "action"),
-    [
-        (RateLimited("x"), 1, True, "fall_back"),
-        (RateLimited("x", retry_after=1), 1, True, "fall_back"),
-        (RateLimited("x"), 1, False, "retry"),
-        (RateLimited("x", retry_after=3600), 1, False, "stop"),
-        (Overloaded("x"), 1, True, "retry"),
-        (Overloaded("x"), 4, True, "fall_back"),
-        (Overloaded("x"), 4, False, "stop"),
-        (ConnectionFailed("x"), 3, False, "retry"),
-        (AuthenticationFailed("x"), 1, True, "stop"),
-        (BadRequest("x"), 1, True, "stop"),
-    ],
-)
-def test_what_follows_a_failure(error: Any, attempt: int, fallback: bool, action: str) -> None:
-    step = next_step(error, attempt=attempt, retries=3, has_fallback=fallback, jitter=lambda: 0.5)
-    assert step.action == action
-
-
-def test_waits_grow_and_heed_what_the_provider_asks() -> None:
-    waits = [
-        next_step(Overloaded("x"), attempt=n, retries=9, has_fallback=False, jitter=lambda: 1.0).seconds
-        for n in (1, 2, 3)
-    ]
-    assert waits == [0.5, 1.0, 2.0]
-    asked = next_step(RateLimited("x", retry_after=7), attempt=1, retries=9, has_fallback=False, jitter=lambda: 0.0)
-    assert asked.seconds == 7
 
 
 def test_costs_come_from_the_provider_else_from_prices_else_are_unknown() -> None:

@@ -12,7 +12,8 @@ from hermes.contracts.host import AuxAnswer, AuxRequest, Clock
 from hermes.contracts.messages import Usage, text_of
 from hermes.contracts.provider import ModelRequest
 from hermes.contracts.store import UsageRow
-from hermes.models.router import ModelAsk, Router
+from hermes.models.ask import ModelAsk
+from hermes.models.router import Router, Target
 from hermes.plugins.manager import PluginManager
 
 from .conversation import Conversation
@@ -70,10 +71,15 @@ class AuxiliaryModels:
             model=target.model,
             system=request.system,
             messages=request.messages,
+            timeout=self._settings.model.timeout,
             max_tokens=min(request.max_tokens, section.max_tokens or MOST_TOKENS, MOST_TOKENS),
         )
         hooks = self._plugins.hooks.for_turn(own.surface if own is not None else "")
-        ask = router.ask(target, [], model_request, hooks)
+
+        async def write(_target: Target, shorter: bool) -> ModelRequest | None:
+            return None if shorter else model_request
+
+        ask = router.ask(target, [], write, hooks)
         try:
             async with aclosing(ask.events()) as events:  # type: ignore[type-var]
                 async for _ in events:

@@ -409,7 +409,7 @@ class Conversation:
             prompt=prompt,
             history=self._ledger.history,
             target=target,
-            fallbacks=await router.fallbacks(scope),
+            fallbacks=self.services.settings.fallback_providers,
             journal=self._journal(turn_id),
             wait=self._questions.wait,
             pending=pending,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hermes.contracts.hookspecs import SessionInfo
 from hermes.contracts.messages import FrozenPrompt, Message
 from hermes.contracts.store import Pending
@@ -25,7 +27,7 @@ def make_turn(
     prompt: FrozenPrompt,
     history: list[Message],
     target: Target,
-    fallbacks: list[Target],
+    fallbacks: Sequence[str],
     journal: Journal,
     wait: WaitForAnswer,
     pending: Pending,
@@ -66,6 +68,7 @@ def make_turn(
             "max_tokens": model.max_tokens,
             "temperature": model.temperature,
             "reasoning_effort": model.reasoning_effort,
+            "timeout": model.timeout,
         },
         clock=services.clock,
         log=services.log,

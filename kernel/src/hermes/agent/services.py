@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hermes.config.home import Home
@@ -57,6 +57,8 @@ class ConversationOptions(NamedTuple):
     """In place of the persona and all that comes with it."""
     max_turns: int = 0
     response_format: ResponseFormat | None = None
+    secrets: Mapping[str, str] = {}
+    """Of this session, before all others, such as its user's own keys; a blank one hides those behind it."""
     parent_session: str = ""
     """The session that starts this one, which then is a subagent's; ``task``: what for."""
     task: str = ""

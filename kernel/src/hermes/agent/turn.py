@@ -20,12 +20,13 @@ from hermes.contracts.errors import (
 from hermes.contracts.events import MessageReplaced, TurnFinished, TurnStarted, TurnSuspended
 from hermes.contracts.hookspecs import SessionInfo, TurnAnswer, TurnInfo
 from hermes.contracts.host import Clock
-from hermes.contracts.memory import ContextEngine, FitRequest
+from hermes.contracts.memory import ContextEngine, FitRequest, ModelChange
 from hermes.contracts.messages import FrozenPrompt, Message, TextPart, ToolCallPart, text_of
 from hermes.contracts.provider import ModelRequest
 from hermes.contracts.scope import Principal
 from hermes.contracts.store import Amendment, CallRecord, TurnRecord, UsageRow
-from hermes.models.router import ModelAsk, Router, Target
+from hermes.models.ask import ModelAsk
+from hermes.models.router import Router, Target
 from hermes.plugins.hooks import Hooks
 
 from .budget import TurnBudget
@@ -52,7 +53,7 @@ class Turn:
         history: list[Message],
         prompt: FrozenPrompt,
         target: Target,
-        fallbacks: list[Target],
+        fallbacks: Sequence[str],
         router: Router,
         hooks: Hooks,
         journal: Journal,
@@ -87,6 +88,7 @@ class Turn:
         self._continues = 0
         self._started = clock.now()
         self._message_id = 0
+        self._told = ("", "")
 
     def interrupt(self) -> None:
         self._interrupted = True
@@ -191,7 +193,7 @@ class Turn:
             self._history.extend(stored)
 
     async def _ask_model(self) -> Message:
-        ask = self._router.ask(self._target, self._fallbacks, await self._request(), self._hooks)
+        ask = self._router.ask(self._target, self._fallbacks, self._request, self._hooks)
         try:
             await self._interruptible(self._stream(ask))
         except Interrupted:
@@ -242,19 +244,31 @@ class Turn:
         self._history.append(stored)
         return stored
 
-    async def _request(self) -> ModelRequest:
-        messages = tuple(self._history)
-        if self._engine is not None:
-            fitted = await self._engine.fit(
-                FitRequest(session_id=self._session.id, messages=messages, window=self._target.window)
+    async def _request(self, target: Target, shorter: bool) -> ModelRequest | None:
+        """For a target, of which the context engine is told. ``shorter``: the last one was too long."""
+        messages, engine, session_id = tuple(self._history), self._engine, self._session.id
+        if engine is None and shorter:
+            return None
+        if engine is not None:
+            if self._told != (target.provider, target.model):
+                self._told = (target.provider, target.model)
+                await engine.model_changed(
+                    ModelChange(
+                        session_id=session_id, provider=target.provider, model=target.model, window=target.window
+                    )
+                )
+            fitted = await engine.fit(
+                FitRequest(session_id=session_id, messages=messages, window=target.window, force=shorter)
             )
+            if shorter and not fitted.changed:
+                return None
             messages = fitted.messages
         return ModelRequest(
             id=f"{self.id}-{self._budget.calls + 1}",
             session_id=self._session.id,
             turn_id=self.id,
-            endpoint=self._target.endpoint,
-            model=self._target.model,
+            endpoint=target.endpoint,
+            model=target.model,
             system=self._prompt.system,
             messages=messages,
             tools=self._prompt.tools,

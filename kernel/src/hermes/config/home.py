@@ -20,6 +20,8 @@ class Home:
         self.path = path
         self.config_file = path / "config.yaml"
         self.env_file = path / ".env"
+        self.auth_file = path / "auth.json"
+        self.users = path / "users"
         self.soul_file = path / "SOUL.md"
         self.plugins = path / "plugins"
         self.plugin_data = path / "plugin-data"

@@ -7,6 +7,7 @@ from typing import Annotated, Any, dataclass_transform
 import msgspec
 from msgspec import Meta
 
+from hermes.contracts.credential import Strategy
 from hermes.contracts.provider import ProviderSpec
 
 Count = Annotated[int, Meta(ge=1)]
@@ -22,6 +23,8 @@ class ModelSection(Section):
     provider: Annotated[str, Meta(description="The provider to use. Empty: the first whose key is found.")] = ""
     default: Annotated[str, Meta(description="The model, by the provider's own name.")] = ""
     base_url: Annotated[str, Meta(description="Overrides the provider's address.")] = ""
+    routing: Annotated[str, Meta(description="The order among keys found, where no provider is named.")] = "hermes"
+    timeout: Annotated[float, Meta(description="Seconds without a byte after which a call has failed.", gt=0)] = 600.0
     max_tokens: Annotated[Count | None, Meta(description="The most tokens an answer may have.")] = None
     temperature: Annotated[float | None, Meta(description="Left to the provider when not set.")] = None
     reasoning_effort: Annotated[str, Meta(description="Such as low, medium, high; as the model takes it.")] = ""
@@ -81,6 +84,9 @@ class Settings(Section):
     fallback_providers: Annotated[
         list[str], Meta(description="provider:model, tried in order when the chosen one fails.")
     ] = []
+    credential_pool_strategies: Annotated[
+        dict[str, Strategy], Meta(description="Which of several keys of a provider is used, by its id.")
+    ] = {}
     agent: AgentSection = AgentSection()
     toolsets: Annotated[list[str], Meta(description="Which toolsets a session has; empty: all.")] = []
     plugins: PluginsSection = PluginsSection()
@@ -93,6 +99,8 @@ class Settings(Section):
 
 
 ENVIRONMENT = {
+    "HERMES_INFERENCE_PROVIDER": "model.provider",
+    "HERMES_INFERENCE_MODEL": "model.default",
     "HERMES_PROVIDER": "model.provider",
     "HERMES_MODEL": "model.default",
     "HERMES_BASE_URL": "model.base_url",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from hermes.contracts.errors import ConfigError
+from hermes.contracts.scope import Scope
 
 _LINE = re.compile(r"\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*(?P<value>.*?)\s*")
 SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(_|$)", re.IGNORECASE)
@@ -42,26 +43,51 @@ def _unquoted(value: str) -> str:
     return re.split(r"\s+#", value, maxsplit=1)[0]
 
 
-class SecretLayers:
-    """Secrets by name, first layer first. A blank value hides the layers behind it and counts as unset."""
+class ScopedSecrets:
+    """Secrets by name, for a scope. A blank value hides the layers behind it and counts as unset.
 
-    def __init__(self, *layers: tuple[str, Mapping[str, str]]) -> None:
-        self._layers = layers
+    First what was given with a session, then the user's own file ``users/<id>/.env``, then the process's environment,
+    then the home's ``.env``.
+    """
 
-    @classmethod
-    def of(cls, environ: Mapping[str, str], env_file: Path) -> SecretLayers:
-        """The process's environment before the home's ``.env``."""
-        return cls(("env", environ), (str(env_file), read_env_file(env_file)))
+    def __init__(self, environ: Mapping[str, str], env_file: Path, users: Path) -> None:
+        self._layers: list[tuple[str, Mapping[str, str]]] = [
+            ("env", environ),
+            (str(env_file), read_env_file(env_file)),
+        ]
+        self._users = users
+        self._of_users: dict[str, tuple[str, Mapping[str, str]]] = {}
+        self._of_sessions: dict[str, Mapping[str, str]] = {}
 
-    def get(self, name: str) -> tuple[str, str] | None:
+    def give(self, session_id: str, values: Mapping[str, str]) -> None:
+        """The session's own secrets."""
+        if values:
+            self._of_sessions[session_id] = dict(values)
+
+    def get(self, name: str, scope: Scope) -> tuple[str, str] | None:
         """The value and where it was found, e.g. ``env:SOME_KEY``; both blank where a blank value hides the rest;
         None if no layer has it.
         """
-        for source, values in self._layers:
+        for source, values in self._of(scope):
             if name in values:
                 value = values[name].strip()
                 return value, f"{source}:{name}" if value else ""
         return None
+
+    def _of(self, scope: Scope) -> Iterator[tuple[str, Mapping[str, str]]]:
+        if scope.session in self._of_sessions:
+            yield "session", self._of_sessions[scope.session]
+        if scope.user:
+            yield self._of_user(scope.user)
+        yield from self._layers
+
+    def _of_user(self, user: str) -> tuple[str, Mapping[str, str]]:
+        """Read once. The name of the folder is the principal's id, quoted where it is no plain name."""
+        if user not in self._of_users:
+            folder = re.sub(r"[^A-Za-z0-9_@:+-]", lambda match: f"%{ord(match[0]):02X}", user)
+            file = self._users / folder / ".env"
+            self._of_users[user] = (str(file), read_env_file(file))
+        return self._of_users[user]
 
     def values(self) -> list[str]:
         """Everything that a name marks as a secret, for redaction."""

@@ -37,9 +37,14 @@ from .values import Value
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The known name that ``name`` was perhaps meant to be; blank if none is like it."""
+    return next(iter(nearest_few(name, known, most=1)), "")
+
+
+def nearest_few(name: str, known: Iterable[str], *, most: int = 3) -> list[str]:
+    """The known names that ``name`` is like, the most like it first."""
     import difflib  # only ever needed on the way to an error
 
-    return next(iter(difflib.get_close_matches(name, list(known), n=1)), "")
+    return difflib.get_close_matches(name, list(known), n=most)
 
 
 class HermesError(Exception):

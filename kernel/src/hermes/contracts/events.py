@@ -54,6 +54,8 @@ class UsageUpdate(Event, tag="usage_update"):
     """The usage of the running model call so far; the last one counts."""
 
     usage: Usage
+    cost_usd: float | None = None
+    """US dollars: as reported, else by the model's prices; None: unknown."""
 
 
 class ModelFinished(Event, tag="model_finished"):

@@ -34,6 +34,7 @@ class ModelRule(Value, kw_only=True, forbid_unknown_fields=True):
     match: str
     """A regular expression for the beginning of the model's id."""
     transport: str = ""
+    """Another wire than the provider's; none of the provider's quirks hold for it."""
     quirks: dict[str, Any] = {}
     body: dict[str, Any] = {}
     own_address: bool = False
@@ -71,7 +72,10 @@ class ProviderSpec(Value, kw_only=True, forbid_unknown_fields=True):
     """The environment variable that overrides ``base_url``."""
     key_env: str | list[str] = []
     """Variables to look for the key in, in order. Empty: it takes none."""
+    key_optional: bool = False
+    """It answers without a key, too."""
     headers: dict[str, str] = {}
+    """``{session}`` in a value stands for the session's id."""
     models: list[str | ModelInfo] = []
     """Known ones; the first is the default."""
     priority: int = 100
@@ -92,7 +96,7 @@ class ProviderSpec(Value, kw_only=True, forbid_unknown_fields=True):
     header_env: dict[str, str] = {}
     """Headers whose values are in variables."""
     body: dict[str, Any] = {}
-    """Members that every request has."""
+    """Members that every request has, unless it has its own."""
     body_env: dict[str, str] = {}
     """Members whose values are in variables, in YAML; ``provider.order`` is a member of ``provider``."""
     rules: list[ModelRule] = []

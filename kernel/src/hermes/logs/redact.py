@@ -145,6 +145,12 @@ class Redactor:
         self._known: re.Pattern[str] | None = None
         self.wrong: tuple[str, ...] = ()
 
+    def learn(self, value: str) -> None:
+        """One more secret that is known."""
+        if len(value) >= MIN_VALUE and value not in self._values:
+            self._values = (*self._values, value)
+            self._known = _known(self._values)
+
     def redact(self, text: str) -> str:
         """``text`` without secrets; text that has none comes back as it is."""
         if len(text) < 6:
@@ -177,9 +183,7 @@ class Redactor:
         return text
 
     def _compile(self) -> None:
-        known = sorted({value for value in self._values if len(value) >= MIN_VALUE and not _is_stub(value)}, key=len)
-        if known:
-            self._known = re.compile("|".join(re.escape(value) for value in reversed(known)))
+        self._known = _known(self._values)
         wrong: list[str] = []
         leads: list[str] = []
         joined: list[tuple[str, str]] = []
@@ -197,6 +201,12 @@ class Redactor:
         self.wrong, self._joined, self._tokens = tuple(wrong), joined, tokens
         self._joint = _joint_of(leads)
         self._compiled = True
+
+
+def _known(values: Iterable[str]) -> re.Pattern[str] | None:
+    """Finds the values themselves, the longest first."""
+    known = sorted({value for value in values if len(value) >= MIN_VALUE and not _is_stub(value)}, key=len)
+    return re.compile("|".join(re.escape(value) for value in reversed(known))) if known else None
 
 
 def _is_sound(pattern: str) -> bool:

@@ -1,18 +1,32 @@
-"""What is known of models: windows and prices, from manifests and settings."""
+"""What is known of models: windows and prices, from manifests, settings, providers' own lists, and a catalog."""
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from hermes.contracts.credential import CatalogEntry, CatalogQuery
+from hermes.contracts.host import Clock
 from hermes.contracts.messages import Usage
 from hermes.contracts.provider import ModelInfo, ProviderSpec
+from hermes.contracts.values import Value
+
+LIST_AGE = 24 * 3600.0
+ENTRY_AGE = 7 * 24 * 3600.0
+"""Seconds after which what was learnt is asked for again."""
+_FILE_NAME = re.compile(r"[^a-z0-9._-]")
+
+Kept = TypeVar("Kept")
+Lookup = Callable[[CatalogQuery], Awaitable[CatalogEntry]]
 
 
 def known_models(spec: ProviderSpec) -> list[ModelInfo]:
     return [ModelInfo(id=model) if isinstance(model, str) else model for model in spec.models]
-
-
-def model_info(spec: ProviderSpec, model: str) -> ModelInfo:
-    """Of this model; blank where nothing is known of it."""
-    return next((info for info in known_models(spec) if info.id == model), ModelInfo(id=model))
 
 
 def cost_of(usage: Usage, info: ModelInfo) -> float | None:
@@ -30,3 +44,132 @@ def cost_of(usage: Usage, info: ModelInfo) -> float | None:
         + usage.cache_write_tokens * cache_write
     )
     return millionths / 1_000_000
+
+
+class LiveList(Value, kw_only=True):
+    """What a provider answered when it was asked for its models. ``at``: seconds since the epoch."""
+
+    at: float
+    base_url: str
+    models: tuple[ModelInfo, ...]
+
+
+class Learnt(Value, kw_only=True):
+    at: float
+    entry: CatalogEntry
+
+
+class KnownModel(NamedTuple):
+    """``source``: where its prices are from; ``date``: of which day."""
+
+    info: ModelInfo
+    source: str = ""
+    date: str = ""
+
+
+class Catalog:
+    """``lookup`` asks the plugin that has prices; what it says is kept in ``folder``, as are providers' lists."""
+
+    def __init__(self, folder: Callable[[], Path], lookup: Lookup | None, clock: Clock) -> None:
+        self._folder = folder
+        self._lookup = lookup
+        self._clock = clock
+        self._lists: dict[str, LiveList | None] = {}
+        self._learnt: dict[str, Learnt] | None = None
+
+    async def model(self, provider: str, spec: ProviderSpec, model: str) -> KnownModel:
+        """All that is known of it, the manifest's or the user's word first."""
+        told = next((info for info in known_models(spec) if info.id == model), ModelInfo(id=model))
+        if _complete(told):
+            return KnownModel(told, f"the manifest of {provider}")
+        live = self.live(provider)
+        listed = next((info for info in live.models if info.id == model), None) if live else None
+        joined = _joined(told, listed)
+        if _complete(joined):
+            assert live is not None
+            return KnownModel(joined, f"the list of {provider}", _day(live.at))
+        entry = await self._entry(provider, model)
+        return KnownModel(_joined(joined, entry.info), entry.source if entry.info else "", entry.date)
+
+    def window(self, provider: str, spec: ProviderSpec, model: str) -> int:
+        """Tokens, as the manifest or the provider says; 0: unknown."""
+        told = next((info.context_window for info in known_models(spec) if info.id == model), 0)
+        live = None if told else self.live(provider)
+        return told or next((info.context_window for info in live.models if info.id == model), 0) if live else told
+
+    def live(self, provider: str) -> LiveList | None:
+        """What the provider listed when it was last asked, however long ago."""
+        if provider not in self._lists:
+            self._lists[provider] = _read(self._list_file(provider), LiveList)
+        return self._lists[provider]
+
+    def fresh(self, provider: str, base_url: str) -> LiveList | None:
+        """The list, if it is of this address and not too old."""
+        live = self.live(provider)
+        return live if live and live.base_url == base_url and self._clock.now() - live.at < LIST_AGE else None
+
+    def keep(self, provider: str, base_url: str, models: tuple[ModelInfo, ...]) -> LiveList:
+        live = LiveList(at=self._clock.now(), base_url=base_url, models=models)
+        self._lists[provider] = live
+        _write(self._list_file(provider), live)
+        return live
+
+    async def _entry(self, provider: str, model: str) -> CatalogEntry:
+        if self._lookup is None:
+            return CatalogEntry()
+        file = self._folder() / "catalog.json"
+        if self._learnt is None:
+            self._learnt = _read(file, dict[str, Learnt]) or {}
+        name, now = f"{provider}:{model}", self._clock.now()
+        learnt = self._learnt.get(name)
+        if learnt is None or now - learnt.at > ENTRY_AGE:
+            entry = await self._lookup(CatalogQuery(provider=provider, model=model))
+            self._learnt[name] = learnt = Learnt(at=now, entry=entry)
+            _write(file, self._learnt)
+        return learnt.entry
+
+    def _list_file(self, provider: str) -> Path:
+        return self._folder() / f"models-{_FILE_NAME.sub('_', provider.lower())}.json"
+
+
+def _complete(info: ModelInfo) -> bool:
+    return bool(info.context_window) and info.input_usd is not None and info.output_usd is not None
+
+
+def _joined(first: ModelInfo, second: ModelInfo | None) -> ModelInfo:
+    """What the first leaves open is the second's. Prices are taken together or not at all."""
+    if second is None:
+        return first
+    taken: dict[str, object] = {
+        field: getattr(second, field)
+        for field in ("context_window", "max_output", "inputs", "retires")
+        if not getattr(first, field)
+    }
+    if first.input_usd is None or first.output_usd is None:
+        prices = ("input_usd", "output_usd", "cache_read_usd", "cache_write_usd")
+        taken.update({field: getattr(second, field) for field in prices})
+    return msgspec.structs.replace(first, **taken)
+
+
+def _day(at: float) -> str:
+    import time
+
+    return time.strftime("%Y-%m-%d", time.gmtime(at))
+
+
+def _read(file: Path, kind: type[Kept]) -> Kept | None:
+    """What was kept; None where there is none, or where it cannot be read: it is only a copy."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=kind)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _write(file: Path, value: object) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        new = file.with_name(f".{file.name}.{os.getpid()}")
+        new.write_bytes(msgspec.json.encode(value))
+        os.replace(new, file)
+    except OSError:
+        return  # a copy that cannot be kept is made again

@@ -1,28 +1,31 @@
-"""Chooses where a model call goes, makes it, and makes it again or elsewhere when it fails."""
+"""Chooses where a model call goes, and with which key."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import aclosing
-from typing import NamedTuple
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
+from hermes.config.load import merge
 from hermes.config.schema import Settings
-from hermes.contracts.errors import ConfigError, ErrorInfo, PolicyDenied, ProviderError, nearest
-from hermes.contracts.events import Event, ModelFinished, ModelRetry
-from hermes.contracts.hookspecs import ModelAnswer, ModelCall
+from hermes.contracts.errors import ConfigError, ProviderError
 from hermes.contracts.host import Clock
-from hermes.contracts.messages import Usage
-from hermes.contracts.provider import Endpoint, ModelRequest, Provider, ProviderQuery, ProviderSpec
+from hermes.contracts.provider import Endpoint, ModelsQuery, Provider, ProviderQuery, ProviderSpec
 from hermes.contracts.scope import Scope
 from hermes.plugins.hooks import Hooks
 from hermes.plugins.manager import PluginManager
+from hermes.plugins.manifest import RouteEntry
 
-from .answer import AnswerBuilder
-from .catalog import cost_of, known_models, model_info
-from .credentials import FindSecret, endpoint_of, find_credential, key_names
-from .retry import next_step
+from .ask import ModelAsk, Write
+from .catalog import Catalog, LiveList, known_models
+from .credentials import Credentials, body_of, endpoint_of, laid_over
+from .pool import OUT_OF_MONEY, RATE_LIMITED, REFUSED, Credential
+from .retry import class_of
+from .routing import Choice, Routing, no_provider
+
+RESTS = {"rate": RATE_LIMITED, "money": OUT_OF_MONEY, "auth": REFUSED}
 
 
 class Target(NamedTuple):
@@ -32,18 +35,17 @@ class Target(NamedTuple):
     model: str
     spec: ProviderSpec
     endpoint: Endpoint
+    scope: Scope
+    why: str = ""
+    credential: Credential | None = None
+    body: Mapping[str, Any] = {}
+    """Members that every request has."""
+    window: int = 0
+    """Tokens; 0: unknown."""
 
     @property
-    def window(self) -> int:
-        return model_info(self.spec, self.model).context_window
-
-
-class Spent(NamedTuple):
-    """What one model call cost, also one that failed."""
-
-    target: Target
-    usage: Usage
-    cost_usd: float | None
+    def name(self) -> str:
+        return f"{self.provider}:{self.model}"
 
 
 class Router:
@@ -53,89 +55,149 @@ class Router:
         self,
         settings: Settings,
         specs: Mapping[str, ProviderSpec],
+        orders: Mapping[str, Sequence[RouteEntry]],
         plugins: PluginManager,
-        find_secret: FindSecret,
+        credentials: Credentials,
+        catalog: Catalog,
         *,
         clock: Clock,
         jitter: Callable[[], float],
     ) -> None:
-        self._settings = settings
-        self._plugins = plugins
-        self._find = find_secret
-        self._clock = clock
-        self._jitter = jitter
+        self.settings = settings
+        self.plugins = plugins
+        self.credentials = credentials
+        self.catalog = catalog
+        self.clock = clock
+        self.jitter = jitter
         self.specs = dict(specs)
         for name, own in settings.providers.items():
-            self.specs[name] = _laid_over(self.specs.get(name), own, name)
+            self.specs[name] = laid_over(self.specs.get(name), own)
+        self.routing = Routing(settings.model, self.specs, list(settings.providers), orders, credentials)
 
     def split(self, model: str) -> tuple[str, str]:
         """``provider:model`` into its halves, where the first is a provider; many models have colons too."""
-        provider, colon, rest = model.partition(":")
-        return (provider, rest) if colon and provider in self.specs else ("", model)
+        return self.routing.split(model)
 
     async def target(self, scope: Scope, *, provider: str = "", model: str = "") -> Target:
         """What ``-m`` and ``--provider``, the settings and the keys found come to.
 
         Raises:
             ConfigError: no such provider, no model, no key; each with what to do.
+            ProviderError: there are keys, and none can be used now.
         """
-        chosen = self._settings.model
-        prefix, model = self.split(model)
-        provider = provider or prefix
-        configured = not provider and bool(chosen.provider)
-        provider = provider or chosen.provider or await self._first_with_key(scope)
-        spec = await self._spec(provider, model, scope)
-        if not model and (configured or provider == chosen.provider or not chosen.provider):
-            model = self.split(chosen.default)[1]
-        if not model:
-            known = known_models(spec)
-            if not known:
-                raise ConfigError(
-                    f'No model is chosen for the provider "{provider}".',
-                    hint=f"Name one: -m {provider}:MODEL, or: hermes config set model.default MODEL",
-                )
-            model = known[0].id
-        base_url = chosen.base_url if provider == chosen.provider or not chosen.provider else ""
-        endpoint = await endpoint_of(provider, spec, scope, self._find, base_url=base_url)
-        return Target(provider, model, spec, endpoint)
+        choice = await self.routing.choose(scope, provider=provider, model=model)
+        return await self._target(choice, scope)
 
-    async def fallbacks(self, scope: Scope) -> list[Target]:
-        return [await self.target(scope, model=name) for name in self._settings.fallback_providers]
+    async def _target(self, choice: Choice, scope: Scope) -> Target:
+        provider, settings = choice.provider, self.settings.model
+        spec = await self._spec(provider, choice.model, scope)
+        ours = choice.configured or provider == self.routing.named(settings.provider) or not settings.provider
+        model = choice.model or self._default_model(provider, spec, ours=ours)
+        base_url = settings.base_url if ours else ""
+        spec = await self._ruled(spec, model, scope, elsewhere=bool(base_url))
+        endpoint, credential = await endpoint_of(provider, spec, scope, self.credentials, base_url=base_url)
+        return Target(
+            provider,
+            model,
+            spec,
+            endpoint,
+            scope,
+            choice.why,
+            credential,
+            await body_of(spec, scope, self.credentials.find),
+            self.catalog.window(provider, spec, model),
+        )
+
+    def _default_model(self, provider: str, spec: ProviderSpec, *, ours: bool) -> str:
+        if ours and (model := self.routing.split(self.settings.model.default)[1]):
+            return model
+        known = known_models(spec)
+        if not known:
+            raise ConfigError(
+                f'No model is chosen for the provider "{provider}".',
+                hint=f"Name one: -m {provider}:MODEL, or: hermes config set model.default MODEL",
+            )
+        return known[0].id
+
+    async def _ruled(self, spec: ProviderSpec, model: str, scope: Scope, *, elsewhere: bool) -> ProviderSpec:
+        """The provider as it is for this model."""
+        if not spec.rules:
+            return spec
+        if not elsewhere and spec.base_url_env:
+            elsewhere = bool((await self.credentials.find(spec.base_url_env, scope))[0])
+        for rule in spec.rules:
+            if re.match(rule.match, model) and not (rule.own_address and elsewhere):
+                transport = rule.transport or spec.transport
+                spec = msgspec.structs.replace(
+                    spec,
+                    transport=transport,
+                    quirks={**spec.quirks, **rule.quirks} if transport == spec.transport else rule.quirks,
+                    body=merge(spec.body, rule.body),
+                )
+        return spec
 
     async def provider(self, target: Target) -> Provider:
-        found: Provider = await self._plugins.provided("transport", target.spec.transport)
+        """The wire that the target speaks.
+
+        Raises:
+            PluginError: no plugin provides it.
+        """
+        found: Provider = await self.plugins.provided("transport", target.spec.transport)
         return found
 
     async def keys_found(self, scope: Scope) -> list[tuple[str, str]]:
         """The providers whose key is found and where, in order of preference."""
-        found = []
-        for name, spec in sorted(self.specs.items(), key=lambda item: (item[1].priority, item[0])):
-            credential = await find_credential(spec, scope, self._find)
-            if credential is not None:
-                found.append((name, credential.source))
-        return found
+        return await self.routing.keys_found(scope)
 
-    async def _first_with_key(self, scope: Scope) -> str:
-        if found := await self.keys_found(scope):
-            return found[0][0]
-        if len(self._settings.providers) == 1:
-            return next(iter(self._settings.providers))
-        variables = sorted({name for spec in self.specs.values() for name in key_names(spec)})
-        raise ConfigError(
-            f"No provider is chosen, and no key is found (looked for: {', '.join(variables) or 'none'}).",
-            hint="Export one of these, put it into the home's .env, or name a provider: -m PROVIDER:MODEL. "
-            "To look around without one: hermes demo",
+    async def models(self, target: Target, *, refresh: bool = False) -> LiveList:
+        """What the provider lists; asked for at most once a day, unless ``refresh``.
+
+        Raises:
+            ProviderError: it does not answer, or has no list.
+        """
+        address = target.endpoint.base_url
+        if not refresh and (kept := self.catalog.fresh(target.provider, address)) is not None:
+            return kept
+        provider = await self.provider(target)
+        listed = await provider.models(ModelsQuery(endpoint=target.endpoint))
+        return self.catalog.keep(target.provider, address, listed.models)
+
+    async def another_key(self, target: Target, error: ProviderError) -> Target | None:
+        """The same model with another key, where there is one that does not rest; the one that failed rests."""
+        failed = target.credential
+        keys = await self.credentials.all(target.provider, target.spec, target.scope)
+        if failed is None or len(keys) < 2:
+            return None
+        rests = self.credentials.pools.rests
+        rests.lay(failed.id, error.retry_after or RESTS[class_of(error)], str(error)[:200])
+        if all(rests.of(key.id) is not None for key in keys):
+            return None
+        return self._with(target, await self.credentials.choose(target.provider, target.spec, target.scope))
+
+    async def renewed(self, target: Target) -> Target | None:
+        """The same with a new token; None where there is nothing to renew.
+
+        Raises:
+            ProviderError: only a new login helps.
+        """
+        if target.credential is None or not target.credential.token:
+            return None
+        return self._with(target, await self.credentials.ready(target.credential, target.spec, refused=True))
+
+    def _with(self, target: Target, credential: Credential | None) -> Target:
+        assert credential is not None
+        endpoint = msgspec.structs.replace(
+            target.endpoint, key=credential.key, key_source=credential.source, token=credential.token
         )
+        return target._replace(endpoint=endpoint, credential=credential)
 
     async def _spec(self, provider: str, model: str, scope: Scope) -> ProviderSpec:
         spec = self.specs.get(provider)
         if spec is None:
-            await self._plugins.start()
-            spec = await self._plugins.hooks.resolve_provider(
-                ProviderQuery(provider=provider, model=model, scope=scope)
-            )
+            await self.plugins.start()
+            spec = await self.plugins.hooks.resolve_provider(ProviderQuery(provider=provider, model=model, scope=scope))
         if spec is None:
-            raise ConfigError(_no_provider(provider, list(self.specs)))
+            raise no_provider(provider, self.specs)
         if not spec.transport:
             raise ConfigError(
                 f'The provider "{provider}" has no transport.',
@@ -143,132 +205,6 @@ class Router:
             )
         return spec
 
-    def ask(self, target: Target, fallbacks: list[Target], request: ModelRequest, hooks: Hooks) -> ModelAsk:
-        """A model call that is about to be made. ``request`` is written for ``target``."""
-        return ModelAsk(self, target, fallbacks, request, hooks)
-
-
-class ModelAsk:
-    """One model call, with its repetitions. Iterate `events`; then read ``answer``, ``target`` and ``spent``."""
-
-    def __init__(
-        self, router: Router, target: Target, fallbacks: list[Target], request: ModelRequest, hooks: Hooks
-    ) -> None:
-        self._router = router
-        self._fallbacks = list(fallbacks)
-        self._request = request
-        self._hooks = hooks
-        self.target = target
-        self.answer = AnswerBuilder()
-        self.spent: list[Spent] = []
-
-    async def events(self) -> AsyncIterator[Event]:
-        """The model's events, and `ModelRetry` where a call is repeated.
-
-        Raises:
-            ProviderError: the last attempt's.
-            PolicyDenied: a plugin vetoed the call.
-        """
-        router, attempt, total = self._router, 0, 0
-        while True:
-            attempt += 1
-            total += 1
-            self.answer = AnswerBuilder()
-            call = self._call(total)
-            if (vetoed := await self._hooks.pre_api_request(call)) is not None:
-                plugin, veto = vetoed
-                raise PolicyDenied(f'The plugin "{plugin}" stopped the model call: {veto.reason}')
-            try:
-                async for event in self._attempt(call):
-                    yield event
-                return
-            except ProviderError as error:
-                self._book()
-                info = ErrorInfo.of(error)
-                await self._hooks.on_api_error(call, info)
-                step = next_step(
-                    error,
-                    attempt=attempt,
-                    retries=router._settings.agent.retries,
-                    has_fallback=bool(self._fallbacks),
-                    jitter=router._jitter,
-                )
-                if step.action == "stop":
-                    raise
-                if step.action == "fall_back":
-                    self.target, attempt = self._fallbacks.pop(0), 0
-                yield ModelRetry(
-                    error=info,
-                    attempt=total + 1,
-                    seconds=step.seconds,
-                    provider=self.target.provider,
-                    model=self.target.model,
-                    restart=self.answer.shown,
-                )
-                if step.seconds:
-                    await router._clock.sleep(step.seconds)
-
-    async def _attempt(self, call: ModelCall) -> AsyncIterator[Event]:
-        clock = self._router._clock
-        provider = await self._router.provider(self.target)
-        request = msgspec.structs.replace(
-            self._request, id=call.id, endpoint=self.target.endpoint, model=self.target.model
-        )
-        started, first = clock.monotonic(), None
-        async with aclosing(provider.stream(request)) as stream:  # type: ignore[type-var]
-            async for event in stream:
-                if first is None:
-                    first = clock.monotonic() - started
-                self.answer.add(event)
-                yield event
-        self._book()
-        finished = self.answer.finished or ModelFinished(reason="stop")
-        response = ModelAnswer(
-            parts=self.answer.parts(),
-            finish=finished.reason,
-            usage=self.answer.usage,
-            seconds=clock.monotonic() - started,
-            first_token_seconds=first,
-            request_id=finished.request_id,
-            model=finished.model,
-        )
-        await self._hooks.post_api_request(call, response)
-
-    def _book(self) -> None:
-        usage = self.answer.usage
-        cost = cost_of(usage, model_info(self.target.spec, self.target.model))
-        self.spent.append(Spent(self.target, usage, cost))
-
-    def _call(self, attempt: int) -> ModelCall:
-        request = self._request
-        return ModelCall(
-            id=f"{request.id}.{attempt}" if attempt > 1 else request.id,
-            session_id=request.session_id,
-            turn_id=request.turn_id,
-            provider=self.target.provider,
-            model=self.target.model,
-            base_url=self.target.endpoint.base_url,
-            messages=len(request.messages),
-            tools=len(request.tools),
-            attempt=attempt,
-            last=request.messages[-1].parts if request.messages else (),
-        )
-
-
-def _laid_over(known: ProviderSpec | None, own: ProviderSpec, name: str) -> ProviderSpec:
-    """The user's fields over a known provider's; a new endpoint has to name its transport and address."""
-    if known is None:
-        return own
-    blank = ProviderSpec()
-    changed = {
-        field: getattr(own, field)
-        for field in ProviderSpec.__struct_fields__
-        if getattr(own, field) != getattr(blank, field)
-    }
-    return msgspec.structs.replace(known, **changed)
-
-
-def _no_provider(name: str, known: list[str]) -> str:
-    near = nearest(name, known)
-    meant = f' Did you mean "{near}"?' if near else f" There are: {', '.join(sorted(known))}."
-    return f'No provider "{name}".{meant} Others come with: pip install hermes-plugin-{near or name}'
+    def ask(self, target: Target, fallbacks: Sequence[str], write: Write, hooks: Hooks) -> ModelAsk:
+        """A model call that is about to be made. ``write`` makes its request, for whichever target it goes to."""
+        return ModelAsk(self, target, fallbacks, write, hooks)

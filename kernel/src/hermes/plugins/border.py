@@ -27,6 +27,7 @@ CONTRACTS = {
     "terminal": "terminal:TerminalBackend",
     "memory": "memory:MemoryProvider",
     "context_engine": "memory:ContextEngine",
+    "model_catalog": "credential:ModelCatalog",
     "store": "store:SessionStore",
     "platform": "platform:PlatformAdapter",
     "secret_source": "service:SecretSource",

@@ -9,7 +9,7 @@ from hermes.contracts.provider import ProviderSpec
 
 from .indexed import IndexedPlugin
 from .limits import limited
-from .manifest import ConfigSchema
+from .manifest import ConfigSchema, RouteEntry
 
 Claimed = TypeVar("Claimed")
 
@@ -93,6 +93,12 @@ def settle_sections(plugins: Iterable[IndexedPlugin]) -> tuple[dict[str, Claim[N
     found = [(plugin.manifest.config.section, plugin) for plugin in plugins if plugin.manifest.config.section]
     claims = [Claim(section, plugin, None) for section, plugin in found]
     return settle("section", claims, order=lambda plugin: -1 if plugin.first_party else rank(plugin))
+
+
+def routing_claims(plugins: Iterable[IndexedPlugin]) -> list[Claim[list[RouteEntry]]]:
+    """Named orders of preference, of plugins that run in Hermes's own process: they choose whose key is used."""
+    trusted = [plugin for plugin in plugins if plugin.isolation == "host"]
+    return [Claim(name, plugin, order) for plugin in trusted for name, order in plugin.manifest.routing.items()]
 
 
 def provider_claims(plugins: Iterable[IndexedPlugin]) -> list[Claim[ProviderSpec]]:

@@ -337,11 +337,14 @@ class PluginManager:
         self.plugins[manifest.name] = self._found(placed(indexed, self._entries))
         await self.activate(manifest.name)
 
-    def names(self, contract: str) -> tuple[str, ...]:
-        """Under which names a contract is provided, of what is declared or active."""
+    def names(self, contract: str, *, trusted: bool = False) -> tuple[str, ...]:
+        """Under which names a contract is provided, of what is declared or active.
+
+        ``trusted``: only by plugins that run in Hermes's own process.
+        """
         names: dict[str, None] = {}
         for plugin in self.plugins.values():
-            if plugin.usable:
+            if plugin.usable and (plugin.indexed.isolation == "host" or not trusted):
                 names.update(dict.fromkeys(plugin.indexed.manifest.names(contract)))
                 names.update({key[1]: None for key in plugin.provisions if key[0] == contract})
         return tuple(names)

@@ -104,6 +104,13 @@ class Permissions(Struct):
         )
 
 
+class RouteEntry(Struct):
+    """A place in an order of preference. ``keys``: where its key is looked for even if the plugin is not there."""
+
+    provider: str
+    keys: list[str] = []
+
+
 class Manifest(Struct):
     name: str
     api: int = API
@@ -129,6 +136,11 @@ class Manifest(Struct):
     @property
     def providers(self) -> dict[str, ProviderSpec]:
         return msgspec.convert(self.provides.get("providers", {}), dict[str, ProviderSpec])
+
+    @property
+    def routing(self) -> dict[str, list[RouteEntry]]:
+        """Named orders of preference among the providers whose key is found."""
+        return msgspec.convert(self.provides.get("routing", {}), dict[str, list[RouteEntry]])
 
     @property
     def commands(self) -> dict[str, CommandEntry]:
@@ -175,7 +187,7 @@ def parse_manifest(tree: Any, origin: str) -> Manifest:
     """
     try:
         manifest = msgspec.convert(tree, Manifest)
-        _ = manifest.providers, manifest.commands, manifest.tools, manifest.tool_modules
+        _ = manifest.providers, manifest.routing, manifest.commands, manifest.tools, manifest.tool_modules
     except msgspec.ValidationError as error:
         name = str(tree.get("name", "")) if isinstance(tree, dict) else ""
         raise PluginError(f"{origin}: {error}", plugin=name, hint="Mend the manifest.") from None

@@ -1,0 +1,61 @@
+"""Puts the router together from what the app has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from hermes.config.home import Home
+from hermes.config.schema import Settings
+from hermes.contracts.credential import CatalogEntry, CatalogQuery, ModelCatalog, TokenRefresher
+from hermes.contracts.errors import PluginError
+from hermes.contracts.host import Clock
+from hermes.contracts.provider import ProviderSpec
+from hermes.plugins.manager import PluginManager
+from hermes.plugins.manifest import RouteEntry
+
+from .catalog import Catalog
+from .credentials import Credentials, FindSecret
+from .pool import Pools, Rests
+from .router import Router
+from .vault import Vault
+
+
+def make_router(
+    settings: Settings,
+    home: Home,
+    plugins: PluginManager,
+    *,
+    specs: Mapping[str, ProviderSpec],
+    orders: Mapping[str, Sequence[RouteEntry]],
+    vault: Vault,
+    find_secret: FindSecret,
+    learn: Callable[[str], None],
+    clock: Clock,
+    jitter: Callable[[], float],
+) -> Router:
+    """``learn`` is told of every key that is used, so that it is redacted."""
+
+    async def refresher() -> TokenRefresher:
+        if not (names := plugins.names("token_refresher", trusted=True)):
+            raise PluginError("No plugin renews tokens and reads the keyring.", hint="pip install hermes-plugin-auth")
+        found: TokenRefresher = await plugins.provided("token_refresher", names[0])
+        return found
+
+    async def lookup(query: CatalogQuery) -> CatalogEntry:
+        for name in plugins.names("model_catalog"):
+            catalog: ModelCatalog = await plugins.provided("model_catalog", name)
+            if (entry := await catalog.lookup(query)).info is not None:
+                return entry
+        return CatalogEntry()
+
+    credentials = Credentials(
+        find_secret,
+        vault,
+        Pools(Rests(home.run / "resting-keys.json", clock), jitter),
+        strategies=settings.credential_pool_strategies,
+        refresher=refresher,
+        learn=learn,
+        clock=clock,
+    )
+    catalog = Catalog(lambda: home.cache, lookup, clock)
+    return Router(settings, specs, orders, plugins, credentials, catalog, clock=clock, jitter=jitter)

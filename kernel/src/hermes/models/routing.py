@@ -1,0 +1,173 @@
+"""Which provider and model are meant: from what is asked for, the settings, and the keys that are found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from hermes.config.schema import ModelSection
+from hermes.contracts.errors import ConfigError, nearest
+from hermes.contracts.provider import ProviderSpec
+from hermes.contracts.scope import Scope
+from hermes.plugins.manifest import RouteEntry
+
+from .catalog import known_models
+from .credentials import Credentials, variables
+
+
+class Choice(NamedTuple):
+    """``why``: a sentence. ``model`` blank: the provider's default."""
+
+    provider: str
+    model: str
+    why: str
+    configured: bool = False
+    """The provider is the one that the settings name."""
+
+
+class Routing:
+    """``specs`` are the providers by id, ``orders`` the named orders of preference among keys found."""
+
+    def __init__(
+        self,
+        settings: ModelSection,
+        specs: Mapping[str, ProviderSpec],
+        own: Sequence[str],
+        orders: Mapping[str, Sequence[RouteEntry]],
+        credentials: Credentials,
+    ) -> None:
+        self._settings = settings
+        self._specs = specs
+        self._own = own
+        self._orders = orders
+        self._credentials = credentials
+        self.aliases = aliases_of(specs)
+
+    def named(self, name: str) -> str:
+        """The provider's id, where ``name`` is an alias; else ``name``."""
+        return name if name in self._specs else self.aliases.get(name.lower(), name)
+
+    def split(self, model: str) -> tuple[str, str]:
+        """``provider:model`` into its halves, where the first is a provider; many models have colons too."""
+        prefix, colon, rest = model.partition(":")
+        provider = self.named(prefix)
+        return (provider, rest) if colon and provider in self._specs else ("", model)
+
+    async def choose(self, scope: Scope, *, provider: str = "", model: str = "") -> Choice:
+        """What ``provider`` and ``model`` come to; blank: as the settings say, else as the keys found do.
+
+        Raises:
+            ConfigError: no key is found, or one is whose provider is not installed.
+        """
+        settings = self._settings
+        prefix, model = self.split(model)
+        if provider:
+            return Choice(self.named(provider), model, "it is asked for by name")
+        if prefix:
+            return Choice(prefix, model, f'"{prefix}:" stands before the model')
+        default_provider, default = self.split(settings.default)
+        if settings.provider:
+            configured = self.named(settings.provider)
+            return Choice(configured, model or default, "the setting model.provider names it", configured=True)
+        if default_provider and not model:
+            return Choice(default_provider, default, f'the setting model.default says "{settings.default}"')
+        return await self._automatic(scope, model or default)
+
+    async def keys_found(self, scope: Scope) -> list[tuple[str, str]]:
+        """The providers whose key is found and where, in order of preference."""
+        return [(name, source) for name, source, installed in await self._found(scope) if installed]
+
+    async def _automatic(self, scope: Scope, model: str) -> Choice:
+        order = self._settings.routing
+        found = await self._found(scope)
+        if not found:
+            if len(self._own) == 1:
+                return Choice(self._own[0], model, "it is the only one in the settings' providers")
+            raise self._nothing_found()
+        name, source, installed = found[0]
+        if not installed:
+            raise ConfigError(
+                f'{source} is set, and the order "{order}" prefers its provider "{name}", which is not installed.',
+                hint=f"pip install hermes-plugin-{name} - or name another provider: -m PROVIDER:MODEL",
+            )
+        why = f'{source} is set, and "{name}" comes first in the order "{order}"'
+        usable = [(name, source) for name, source, installed in found if installed]
+        return self._for_model(model, usable) or Choice(name, model, why)
+
+    def _for_model(self, model: str, found: list[tuple[str, str]]) -> Choice | None:
+        """Where a model is asked for: the first with a key that serves it; None if the first of all is to have it."""
+        first = self._specs[found[0][0]]
+        if not model or first.aggregator or _lists(first, model):
+            return None
+        vendor, slash, rest = model.partition("/")
+        if slash:
+            for name, source in found:
+                if name == self.named(vendor):
+                    return Choice(name, rest, f'{source} is set, and "{vendor}/" stands before the model')
+            for name, source in found:
+                if self._specs[name].aggregator:
+                    return Choice(name, model, f'{source} is set, and "{name}" serves models of many vendors')
+        for name, source in found:
+            if _lists(self._specs[name], model):
+                return Choice(name, model, f'{source} is set, and "{name}" lists the model')
+        return None
+
+    async def _found(self, scope: Scope) -> list[tuple[str, str, bool]]:
+        """Providers with a key, where it is, and whether their plugin is there; in order of preference."""
+        entries = self._orders.get(self._settings.routing)
+        if entries is None and self._settings.routing != "hermes":
+            near = nearest(self._settings.routing, self._orders)
+            raise ConfigError(
+                f'There is no order "{self._settings.routing}".' + (f' Did you mean "{near}"?' if near else ""),
+                hint=f"model.routing may be: {', '.join(sorted({'hermes', *self._orders}))}",
+            )
+        found = []
+        named = {entry.provider: entry for entry in entries or ()}
+        rest = sorted(
+            (name for name in self._specs if name not in named), key=lambda name: (self._specs[name].priority, name)
+        )
+        for name in (*named, *rest):
+            spec = self._specs.get(name)
+            if spec is None:
+                source = await self._first_set(named[name].keys, scope)
+            elif not spec.automatic and name not in named:
+                continue
+            else:
+                source = await self._credentials.source(name, spec, scope)
+            if source:
+                found.append((name, source, spec is not None))
+        return found
+
+    async def _first_set(self, names: Sequence[str], scope: Scope) -> str:
+        for name in names:
+            value, source = await self._credentials.find(name, scope)
+            if value:
+                return source
+        return ""
+
+    def _nothing_found(self) -> ConfigError:
+        looked = sorted({name for spec in self._specs.values() for name in variables(spec)})
+        return ConfigError(
+            f"No provider is chosen, and no key is found (looked for: {', '.join(looked) or 'none'}).",
+            hint="Export one of these, put it into the home's .env, log in (hermes auth login PROVIDER), or name a "
+            "provider: -m PROVIDER:MODEL. To look around without one: hermes demo",
+        )
+
+
+def aliases_of(specs: Mapping[str, ProviderSpec]) -> dict[str, str]:
+    """The one table of other names. An alias that is a provider's id, or that two claim, is nobody's."""
+    claims: dict[str, set[str]] = {}
+    for name, spec in specs.items():
+        for alias in spec.aliases:
+            claims.setdefault(alias.lower(), set()).add(name)
+    return {alias: next(iter(names)) for alias, names in claims.items() if len(names) == 1 and alias not in specs}
+
+
+def no_provider(name: str, specs: Mapping[str, ProviderSpec]) -> ConfigError:
+    near = nearest(name, [*specs, *aliases_of(specs)])
+    meant = f' Did you mean "{near}"?' if near else f" There are: {', '.join(sorted(specs))}."
+    return ConfigError(f'No provider "{name}".{meant} Others come with: pip install hermes-plugin-{near or name}')
+
+
+def _lists(spec: ProviderSpec, model: str) -> bool:
+    return any(info.id == model for info in known_models(spec))
