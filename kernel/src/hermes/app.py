@@ -165,6 +165,7 @@ class App:
                 lambda: self.router,
                 self.plugins,
                 conversation=self._conversations.get,
+                store=lambda: self.store,
                 clock=self.clock,
                 new_id=lambda: secrets.token_hex(6),
             ),

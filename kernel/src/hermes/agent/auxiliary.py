@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from typing import Any
 
 from hermes.config.schema import AuxiliarySection, Settings
 from hermes.contracts.errors import BudgetExceeded
+from hermes.contracts.hookspecs import SessionInfo
 from hermes.contracts.host import AuxAnswer, AuxRequest, Clock
-from hermes.contracts.messages import Usage, text_of
+from hermes.contracts.messages import AudioPart, FilePart, ImagePart, Usage, text_of
 from hermes.contracts.provider import ModelRequest
-from hermes.contracts.store import UsageRow
-from hermes.models.ask import ModelAsk
+from hermes.contracts.store import SessionStore, UsageRow
+from hermes.models.ask import ModelAsk, Spent
 from hermes.models.router import Router, Target
 from hermes.plugins.manager import PluginManager
 
+from .budget import SpendingLimits
 from .conversation import Conversation
 
 MOST_TOKENS = 8192
@@ -32,6 +33,7 @@ class AuxiliaryModels:
         plugins: PluginManager,
         *,
         conversation: Callable[[str], Conversation | None],
+        store: Callable[[], SessionStore],
         clock: Clock,
         new_id: Callable[[], str],
     ) -> None:
@@ -39,6 +41,7 @@ class AuxiliaryModels:
         self._router = router
         self._plugins = plugins
         self._conversation = conversation
+        self._store = store
         self._clock = clock
         self._new_id = new_id
         self._asked: dict[str, int] = {}
@@ -59,14 +62,13 @@ class AuxiliaryModels:
             )
         router, conversation = self._router(), self._conversation(request.scope.session)
         own = conversation.session if conversation is not None else None
-        chosen: dict[str, Any] = {"provider": section.provider, "model": section.model}
-        if not section.provider and not section.model and own is not None:
-            chosen = {"provider": own.provider, "model": own.model}
-        target = await router.target(request.scope, **chosen)
+        target = await self._target(router, section, request, own)
+        limits = SpendingLimits(self._settings.budget, self._store(), self._clock)
+        turn_id = conversation.turn_id if conversation is not None else ""
         model_request = ModelRequest(
             id=self._new_id(),
             session_id=request.scope.session,
-            turn_id=conversation.turn_id if conversation is not None else "",
+            turn_id=turn_id,
             endpoint=target.endpoint,
             model=target.model,
             system=request.system,
@@ -79,7 +81,10 @@ class AuxiliaryModels:
         async def write(_target: Target, shorter: bool) -> ModelRequest | None:
             return None if shorter else model_request
 
-        ask = router.ask(target, [], write, hooks)
+        async def check(spent: Sequence[Spent]) -> None:
+            await limits.check(session_id=request.scope.session if own else "", turn_id=turn_id, since_then=spent)
+
+        ask = router.ask(target, [], write, hooks, check=check)
         try:
             async with aclosing(ask.events()) as events:  # type: ignore[type-var]
                 async for _ in events:
@@ -90,6 +95,24 @@ class AuxiliaryModels:
         for spent in ask.spent:
             usage = usage + spent.usage
         return AuxAnswer(text=text_of(ask.answer.parts()), usage=usage, model=f"{target.provider}:{target.model}")
+
+    async def _target(
+        self, router: Router, section: AuxiliarySection, request: AuxRequest, own: SessionInfo | None
+    ) -> Target:
+        """The task's own model, or the cheapest of its provider's that can do it."""
+        named = section.model if section.model not in ("auto", "main") else ""
+        if section.provider or named:
+            chosen = await router.target(request.scope, provider=section.provider, model=named)
+        elif own is not None:
+            chosen = await router.target(request.scope, provider=own.provider, model=own.model)
+        else:
+            chosen = await router.target(request.scope)
+        if section.model != "auto":
+            return chosen
+        cheapest = await router.cheapest(chosen, needs=_inputs(request))
+        if cheapest == chosen.model:
+            return chosen
+        return await router.target(request.scope, provider=chosen.provider, model=cheapest)
 
     def _section(self, task: str) -> AuxiliarySection:
         known = self._settings.auxiliary
@@ -113,3 +136,10 @@ class AuxiliaryModels:
             for spent in ask.spent
         )
         await conversation.book(rows)
+
+
+def _inputs(request: AuxRequest) -> frozenset[str]:
+    """What the model has to take beside text."""
+    kinds = ((ImagePart, "image"), (AudioPart, "audio"), (FilePart, "file"))
+    parts = [part for message in request.messages for part in message.parts]
+    return frozenset(name for kind, name in kinds if any(isinstance(part, kind) for part in parts))

@@ -26,11 +26,13 @@ from hermes.tools.policy import (
 from hermes.tools.registry import ToolRegistry
 from hermes.tools.runner import PreparedCall, ToolRunner, waves
 
+from .guards import RepeatedCalls
 from .journal import Journal
 
 Asking = Literal["never", "inline", "later"]
 """Whether somebody can be asked: nobody; a person who is there; a person who will answer some time."""
 
+CUT = "Not run: your answer was cut at the limit of its tokens, within this call. Call again with less at once."
 Interruptible = Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]]
 WaitForAnswer = Callable[[InputRequest, float, Coroutine[Any, Any, Any]], Coroutine[Any, Any, str | None]]
 """A request, how many seconds to wait, and what announces it once the answer can be taken."""
@@ -67,7 +69,9 @@ class ToolPhase:
         self._clock = clock
         self._answers = dict(answers or {})
         self._results = dict(results or {})
+        self._repeated = RepeatedCalls()
         self._message_id = 0
+        self._cut = False
         self.count = 0
         self.denial = ""
         self.ended_denied = False
@@ -80,7 +84,8 @@ class ToolPhase:
     async def run(self, answer: Message, history: list[Message], interruptible: Interruptible) -> list[InputRequest]:
         """Runs what may run and appends the results, in call order. What it gives back has to be answered first."""
         parts = [part for part in answer.parts if isinstance(part, ToolCallPart)]
-        self._message_id = answer.id
+        self._message_id, self._cut = answer.id, answer.finish == "length"
+        self._repeated.truncated(cut=self._cut)
         self.count += len(parts)
         self.ended_denied = False
         prepared, requests = [], []
@@ -120,7 +125,13 @@ class ToolPhase:
             done = PreparedCall(part, msgspec.structs.replace(self._template, id=part.id, name=part.name))
             done.outcome = ToolOutcome(content=stored.content, is_error=stored.is_error)
             return done
+        if refusal := self._repeated.refusal(part):
+            repeated = PreparedCall(part, msgspec.structs.replace(self._template, id=part.id, name=part.name))
+            repeated.refuse(refusal)
+            return repeated
         prepared = await self._runner.prepare(part, self._template, self._offered, self._hooks)
+        if self._cut and prepared.refused_by == "mistake":
+            prepared.refuse(CUT)
         if prepared.outcome is not None:
             return prepared
         verdict = await judge(prepared.call, self._hooks)
@@ -268,6 +279,8 @@ class ToolPhase:
         messages = [Message(role="tool", parts=(result,)) for result in results]
         _, stored = await self._journal.write(messages=messages, calls=tuple(records))
         history.extend(stored)
+        if not interrupted:
+            self._repeated.note(parts, results)
 
     def _record(
         self, ready: PreparedCall, state: Literal["intended", "started", "finished"], message_id: int

@@ -10,7 +10,7 @@ from hermes.contracts.store import Pending
 from hermes.contracts.tool import ToolCall
 from hermes.models.router import Target
 
-from .budget import TurnBudget
+from .budget import SpendingLimits, TurnBudget
 from .calls import ToolPhase, WaitForAnswer
 from .journal import Journal
 from .recovery import finished_results, given_answers
@@ -62,6 +62,7 @@ def make_turn(
         journal=journal,
         tools=tools,
         budget=TurnBudget(options.max_turns or services.settings.agent.max_turns),
+        limits=SpendingLimits(services.settings.budget, services.store, services.clock),
         engine=services.engine,
         options={
             "response_format": options.response_format,

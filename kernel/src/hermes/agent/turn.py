@@ -25,16 +25,21 @@ from hermes.contracts.messages import FrozenPrompt, Message, TextPart, ToolCallP
 from hermes.contracts.provider import ModelRequest
 from hermes.contracts.scope import Principal
 from hermes.contracts.store import Amendment, CallRecord, TurnRecord, UsageRow
-from hermes.models.ask import ModelAsk
+from hermes.models.ask import ModelAsk, Spent
 from hermes.models.router import Router, Target
 from hermes.plugins.hooks import Hooks
 
-from .budget import TurnBudget
+from .budget import SpendingLimits, TurnBudget
 from .calls import ToolPhase
 from .journal import Journal
+from .structured import misfit, unfenced
 
 Answer = TypeVar("Answer")
 MAX_CONTINUES = 3
+MAX_MISFITS = 2
+"""Answers that do not fit the schema before the turn fails."""
+PAUSED = "pause"
+"""The model goes on where it stopped if it is asked again."""
 
 
 class Interrupted(Exception):
@@ -59,6 +64,7 @@ class Turn:
         journal: Journal,
         tools: ToolPhase,
         budget: TurnBudget,
+        limits: SpendingLimits,
         engine: ContextEngine | None,
         options: dict[str, Any],
         clock: Clock,
@@ -78,6 +84,7 @@ class Turn:
         self._journal = journal
         self._tools = tools
         self._budget = budget
+        self._limits = limits
         self._engine = engine
         self._options = options
         self._clock = clock
@@ -86,6 +93,7 @@ class Turn:
         self._interrupted = False
         self._steered: list[Message] = []
         self._continues = 0
+        self._misfits = 0
         self._started = clock.now()
         self._message_id = 0
         self._told = ("", "")
@@ -167,7 +175,7 @@ class Turn:
             if any(isinstance(part, ToolCallPart) for part in answer.parts):
                 if not await self._run_tools(answer):
                     return
-            elif not self._steered and not await self._goes_on():
+            elif answer.finish != PAUSED and not self._steered and not await self._goes_on(answer):
                 await self._finish_well(answer)
                 return
 
@@ -193,7 +201,7 @@ class Turn:
             self._history.extend(stored)
 
     async def _ask_model(self) -> Message:
-        ask = self._router.ask(self._target, self._fallbacks, self._request, self._hooks)
+        ask = self._router.ask(self._target, self._fallbacks, self._request, self._hooks, check=self._check)
         try:
             await self._interruptible(self._stream(ask))
         except Interrupted:
@@ -204,6 +212,9 @@ class Turn:
             raise
         finished = ask.answer.finished
         return await self._store_answer(ask, finish=finished.reason if finished else "stop", with_calls=True)
+
+    async def _check(self, spent: Sequence[Spent]) -> None:
+        await self._limits.check(session_id=self._session.id, turn_id=self.id, since_then=spent)
 
     async def _stream(self, ask: ModelAsk) -> None:
         async for event in ask.events():
@@ -293,20 +304,43 @@ class Turn:
         )
         return False
 
-    async def _goes_on(self) -> bool:
-        """Whether a plugin keeps the turn going."""
+    async def _goes_on(self, answer: Message) -> bool:
+        """Whether the answer has to be given again, or a plugin keeps the turn going."""
+        wanted = self._options["response_format"]
+        if wanted is not None and answer.finish != "refusal":
+            if problem := misfit(unfenced(text_of(answer.parts)), wanted):
+                await self._ask_again(problem)
+                return True
+            return False
         if self._continues >= MAX_CONTINUES:
             return False
         more = await self._hooks.on_turn_end(self._info())
         if more is None:
             return False
         self._continues += 1
-        _, stored = await self._journal.write(messages=[Message(role="user", parts=(TextPart(more.message),))])
-        self._history.extend(stored)
+        await self._say(more.message)
         return True
+
+    async def _ask_again(self, problem: str) -> None:
+        """Raises HermesError where that did not help."""
+        self._misfits += 1
+        if self._misfits > MAX_MISFITS:
+            raise HermesError(
+                f"The answer does not fit the schema: {problem}.",
+                hint="Make the schema simpler, or use another model.",
+            )
+        await self._say(
+            f"Your answer does not fit the JSON schema: {problem}. Answer again, with nothing but the JSON."
+        )
+
+    async def _say(self, text: str) -> None:
+        """To the model, in the user's place."""
+        _, stored = await self._journal.write(messages=[Message(role="user", parts=(TextPart(text),))])
+        self._history.extend(stored)
 
     async def _finish_well(self, answer: Message) -> None:
         text = text_of(answer.parts)
+        text = unfenced(text) if self._options["response_format"] is not None else text
         outcome = "denied" if self._tools.ended_denied else "done"
         given = TurnAnswer(message_id=answer.id, text=text, outcome=outcome, usage=self._budget.usage)
         replaced = await self._hooks.post_llm_call(self._info(), given)

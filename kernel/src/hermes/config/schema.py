@@ -11,6 +11,7 @@ from hermes.contracts.credential import Strategy
 from hermes.contracts.provider import ProviderSpec
 
 Count = Annotated[int, Meta(ge=1)]
+Dollars = Annotated[float, Meta(ge=0)]
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
@@ -37,9 +38,20 @@ class AgentSection(Section):
     project_context: Annotated[bool, Meta(description="Read AGENTS.md and its like into the prompt.")] = True
 
 
+class BudgetSection(Section):
+    turn_usd: Annotated[Dollars | None, Meta(description="US dollars that one turn may cost.")] = None
+    session_usd: Annotated[Dollars | None, Meta(description="US dollars that one session may cost.")] = None
+    day_usd: Annotated[Dollars | None, Meta(description="US dollars a day, since midnight.")] = None
+    turn_tokens: Annotated[Count | None, Meta(description="Tokens, read and written, of one turn.")] = None
+    session_tokens: Annotated[Count | None, Meta(description="Tokens of one session.")] = None
+    day_tokens: Annotated[Count | None, Meta(description="Tokens a day, since midnight.")] = None
+
+
 class AuxiliarySection(Section):
     provider: Annotated[str, Meta(description="Empty: the session's own.")] = ""
-    model: Annotated[str, Meta(description="Empty: the session's own.")] = ""
+    model: Annotated[
+        str, Meta(description="`auto`: the cheapest that can do it; `main`: the session's own; or a model's name.")
+    ] = "auto"
     max_tokens: Annotated[int, Meta(description="Of one answer; 0: as the plugin asks.", ge=0)] = 0
     max_calls: Annotated[int, Meta(description="How often a plugin may ask while the program runs.", ge=0)] = 200
 
@@ -90,6 +102,7 @@ class Settings(Section):
     agent: AgentSection = AgentSection()
     toolsets: Annotated[list[str], Meta(description="Which toolsets a session has; empty: all.")] = []
     plugins: PluginsSection = PluginsSection()
+    budget: BudgetSection = BudgetSection()
     auxiliary: Annotated[
         dict[str, AuxiliarySection], Meta(description="Models that plugins ask, by task; `default` is for all others.")
     ] = {}

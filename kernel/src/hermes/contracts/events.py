@@ -61,7 +61,8 @@ class UsageUpdate(Event, tag="usage_update"):
 class ModelFinished(Event, tag="model_finished"):
     """The end of an answer. A stream without it is broken.
 
-    ``reason``: ``stop``, ``length``, ``tool_calls``, ``refusal``, or the vendor's own word.
+    ``reason``: ``stop``, ``length``, ``tool_calls``, ``refusal``, ``pause`` (it goes on if it is asked again), or the
+    vendor's own word.
     """
 
     reason: str

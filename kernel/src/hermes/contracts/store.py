@@ -319,23 +319,46 @@ class Pruned(Value, kw_only=True):
     messages: int = 0
 
 
+UsageField = Literal["provider", "model", "task", "session_id", "principal"]
+
+
 class UsageQuery(Value, kw_only=True):
+    """Times are seconds since the epoch."""
+
     session_id: str = ""
     turn_id: str = ""
     principal: str = ""
     since: float = 0.0
+    until: float = 0.0
+    """Before it; 0: up to now."""
+    by: tuple[UsageField, ...] = ("provider", "model", "task")
+    """What sums are kept apart by; with nothing in it, and no ``periods``, there is one sum, or none."""
+    periods: tuple[float, ...] = ()
+    """When stretches of time begin, ascending: sums are kept apart by these, too. What was before the first is left
+    out."""
 
 
 class UsageSum(Value, kw_only=True):
-    provider: str
-    model: str
-    task: str
+    """Blank: of all. ``session_id`` is blank for sessions that were deleted, too."""
+
+    provider: str = ""
+    model: str = ""
+    task: str = ""
+    session_id: str = ""
+    principal: str = ""
+    period: float = 0.0
+    """When it begins."""
     api_calls: int
+    unpriced_calls: int = 0
+    """Those whose cost is not known; ``cost_usd`` is without them."""
     usage: Usage
+    """Its ``cost_usd`` is the part of the cost that providers reported themselves."""
     cost_usd: float | None = None
 
 
 class UsageReport(Value, kw_only=True):
+    """In the order in which each was first seen; with ``periods``, period by period."""
+
     sums: tuple[UsageSum, ...]
 
 

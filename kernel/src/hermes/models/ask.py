@@ -15,6 +15,7 @@ from hermes.contracts.errors import (
     PluginError,
     PolicyDenied,
     ProviderError,
+    StreamBroken,
     nearest_few,
 )
 from hermes.contracts.events import Event, ModelFinished, ModelRetry, Notice, UsageUpdate
@@ -30,6 +31,8 @@ from .retry import STEPS, Step, class_of, seconds_to_wait
 if TYPE_CHECKING:
     from .router import Router, Target
 
+Check = Callable[[Sequence["Spent"]], Awaitable[None]]
+"""Raises `BudgetExceeded` where no further call may be made. It is given what this one has cost so far."""
 Write = Callable[["Target", bool], Awaitable[ModelRequest | None]]
 """The request for a target. With True it has to be shorter than the last; None: it cannot be."""
 
@@ -66,11 +69,20 @@ def addressed(request: ModelRequest, target: Target, request_id: str) -> ModelRe
 class ModelAsk:
     """One model call, with its repetitions. Iterate `events`; then read ``answer``, ``target`` and ``spent``."""
 
-    def __init__(self, router: Router, target: Target, fallbacks: Sequence[str], write: Write, hooks: Hooks) -> None:
+    def __init__(
+        self,
+        router: Router,
+        target: Target,
+        fallbacks: Sequence[str],
+        write: Write,
+        hooks: Hooks,
+        check: Check | None = None,
+    ) -> None:
         self._router = router
         self._fallbacks = list(fallbacks)
         self._write = write
         self._hooks = hooks
+        self._check = check
         self._request: ModelRequest | None = None
         self._attempt_here = 0
         self._once: set[Step] = set()
@@ -86,9 +98,12 @@ class ModelAsk:
         Raises:
             ProviderError: the last attempt's.
             PolicyDenied: a plugin vetoed the call.
+            BudgetExceeded: there is none left for it.
         """
         total = 0
         while True:
+            if self._check is not None:
+                await self._check(self.spent)
             total += 1
             self._attempt_here += 1
             self.answer = AnswerBuilder()
@@ -182,8 +197,16 @@ class ModelAsk:
                 told = await self._priced(event) if isinstance(event, UsageUpdate) else event
                 self.answer.add(told)
                 yield told
-        await self._book()
         finished = self.answer.finished or ModelFinished(reason="stop")
+        if finished.reason == "stop" and not self.answer.calls and not self.answer.text.strip():
+            raise StreamBroken(
+                f"{self.target.name} answered with nothing.",
+                provider=self.target.provider,
+                code="empty_answer",
+                request_id=finished.request_id,
+                hint="Say more, or use another model.",
+            )
+        await self._book()
         response = ModelAnswer(
             parts=self.answer.parts(),
             finish=finished.reason,

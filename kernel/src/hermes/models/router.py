@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,13 +14,13 @@ from hermes.config.load import merge
 from hermes.config.schema import Settings
 from hermes.contracts.errors import ConfigError, ProviderError
 from hermes.contracts.host import Clock
-from hermes.contracts.provider import Endpoint, ModelsQuery, Provider, ProviderQuery, ProviderSpec
+from hermes.contracts.provider import Endpoint, ModelInfo, ModelsQuery, Provider, ProviderQuery, ProviderSpec
 from hermes.contracts.scope import Scope
 from hermes.plugins.hooks import Hooks
 from hermes.plugins.manager import PluginManager
 from hermes.plugins.manifest import RouteEntry
 
-from .ask import ModelAsk, Write
+from .ask import Check, ModelAsk, Write
 from .catalog import Catalog, LiveList, known_models
 from .credentials import Credentials, body_of, endpoint_of, laid_over
 from .pool import OUT_OF_MONEY, RATE_LIMITED, REFUSED, Credential
@@ -205,6 +207,35 @@ class Router:
             )
         return spec
 
-    def ask(self, target: Target, fallbacks: Sequence[str], write: Write, hooks: Hooks) -> ModelAsk:
+    def ask(
+        self,
+        target: Target,
+        fallbacks: Sequence[str],
+        write: Write,
+        hooks: Hooks,
+        *,
+        check: Check | None = None,
+    ) -> ModelAsk:
         """A model call that is about to be made. ``write`` makes its request, for whichever target it goes to."""
-        return ModelAsk(self, target, fallbacks, write, hooks)
+        return ModelAsk(self, target, fallbacks, write, hooks, check)
+
+    async def cheapest(self, target: Target, *, needs: frozenset[str] = frozenset()) -> str:
+        """The provider's cheapest model that takes these inputs (``image``, ``audio``, ``file``); the target's own if
+        no other is known to be cheaper.
+        """
+        today = time.strftime("%Y-%m-%d", time.gmtime(self.clock.now()))
+        own = (await self.catalog.model(target.provider, target.spec, target.model)).info
+        best, least = target.model, _price(own)
+        for listed in known_models(target.spec):
+            info = (await self.catalog.model(target.provider, target.spec, listed.id)).info
+            capable = info.inputs is None or needs <= set(info.inputs)
+            if capable and not (info.retires and info.retires <= today) and _price(info) < least:
+                best, least = info.id, _price(info)
+        return best
+
+
+def _price(info: ModelInfo) -> float:
+    """Of a million tokens read and a quarter of that written, in US dollars; unknown is dearer than anything."""
+    if info.input_usd is None or info.output_usd is None:
+        return math.inf
+    return info.input_usd + info.output_usd / 4

@@ -25,8 +25,20 @@ class Choice(NamedTuple):
     """The provider is the one that the settings name."""
 
 
+class Place(NamedTuple):
+    """A provider's place in the order of preference. ``keys``: where one is looked for; ``source``: where it is found."""
+
+    provider: str
+    keys: tuple[str, ...]
+    source: str = ""
+    installed: bool = True
+
+
 class Routing:
-    """``specs`` are the providers by id, ``orders`` the named orders of preference among keys found."""
+    """``specs`` are the providers by id, ``orders`` the named orders of preference among keys found.
+
+    ``off``: providers whose plugin the user has switched off, with the plugin's name.
+    """
 
     def __init__(
         self,
@@ -35,17 +47,20 @@ class Routing:
         own: Sequence[str],
         orders: Mapping[str, Sequence[RouteEntry]],
         credentials: Credentials,
+        off: Mapping[str, str],
     ) -> None:
         self._settings = settings
         self._specs = specs
         self._own = own
         self._orders = orders
         self._credentials = credentials
+        self._off = off
         self.aliases = aliases_of(specs)
 
     def named(self, name: str) -> str:
-        """The provider's id, where ``name`` is an alias; else ``name``."""
-        return name if name in self._specs else self.aliases.get(name.lower(), name)
+        """The provider's id, where ``name`` is an alias or differs in case; else ``name``."""
+        lower = name.lower()
+        return name if name in self._specs else lower if lower in self._specs else self.aliases.get(lower, name)
 
     def split(self, model: str) -> tuple[str, str]:
         """``provider:model`` into its halves, where the first is a provider; many models have colons too."""
@@ -60,6 +75,7 @@ class Routing:
             ConfigError: no key is found, or one is whose provider is not installed.
         """
         settings = self._settings
+        self._check_prefix(model if model or provider else settings.default)
         prefix, model = self.split(model)
         if provider:
             return Choice(self.named(provider), model, "it is asked for by name")
@@ -68,30 +84,42 @@ class Routing:
         default_provider, default = self.split(settings.default)
         if settings.provider:
             configured = self.named(settings.provider)
+            if default_provider not in ("", configured) and not model:
+                raise ConfigError(
+                    f'model.provider is "{settings.provider}", and model.default says "{settings.default}".',
+                    hint=f"Which is meant? hermes model set {settings.default}",
+                )
             return Choice(configured, model or default, "the setting model.provider names it", configured=True)
         if default_provider and not model:
             return Choice(default_provider, default, f'the setting model.default says "{settings.default}"')
         return await self._automatic(scope, model or default)
 
+    def _check_prefix(self, model: str) -> None:
+        """Raises ConfigError: what stands before the colon is a provider that is known of and not there."""
+        prefix, colon, _ = model.partition(":")
+        ordered = {entry.provider for order in self._orders.values() for entry in order}
+        if colon and self.named(prefix) not in self._specs and prefix.lower() in ordered | set(self._off):
+            raise self.unknown(prefix.lower())
+
     async def keys_found(self, scope: Scope) -> list[tuple[str, str]]:
         """The providers whose key is found and where, in order of preference."""
-        return [(name, source) for name, source, installed in await self._found(scope) if installed]
+        return [(place.provider, place.source) for place in await self.places(scope) if place.source and place.installed]
 
     async def _automatic(self, scope: Scope, model: str) -> Choice:
         order = self._settings.routing
-        found = await self._found(scope)
+        found = [place for place in await self.places(scope) if place.source]
         if not found:
             if len(self._own) == 1:
                 return Choice(self._own[0], model, "it is the only one in the settings' providers")
             raise self._nothing_found()
-        name, source, installed = found[0]
-        if not installed:
+        name, source = found[0].provider, found[0].source
+        if not found[0].installed:
             raise ConfigError(
                 f'{source} is set, and the order "{order}" prefers its provider "{name}", which is not installed.',
                 hint=f"pip install hermes-plugin-{name} - or name another provider: -m PROVIDER:MODEL",
             )
         why = f'{source} is set, and "{name}" comes first in the order "{order}"'
-        usable = [(name, source) for name, source, installed in found if installed]
+        usable = [(place.provider, place.source) for place in found if place.installed]
         return self._for_model(model, usable) or Choice(name, model, why)
 
     def _for_model(self, model: str, found: list[tuple[str, str]]) -> Choice | None:
@@ -103,7 +131,7 @@ class Routing:
         if slash:
             for name, source in found:
                 if name == self.named(vendor):
-                    return Choice(name, rest, f'{source} is set, and "{vendor}/" stands before the model')
+                    return Choice(name, self._own_id(name, rest), f'{source} is set, and "{vendor}/" stands before the model')
             for name, source in found:
                 if self._specs[name].aggregator:
                     return Choice(name, model, f'{source} is set, and "{name}" serves models of many vendors')
@@ -112,8 +140,17 @@ class Routing:
                 return Choice(name, model, f'{source} is set, and "{name}" lists the model')
         return None
 
-    async def _found(self, scope: Scope) -> list[tuple[str, str, bool]]:
-        """Providers with a key, where it is, and whether their plugin is there; in order of preference."""
+    def _own_id(self, provider: str, model: str) -> str:
+        """As the vendor itself writes it: aggregators have ``4.5`` where some vendors have ``4-5``."""
+        spec, dashed = self._specs[provider], model.replace(".", "-")
+        return dashed if _lists(spec, dashed) and not _lists(spec, model) else model
+
+    async def places(self, scope: Scope) -> list[Place]:
+        """All that the order has, in its order: those it names, then the rest by their priority.
+
+        Raises:
+            ConfigError: there is no order of that name.
+        """
         entries = self._orders.get(self._settings.routing)
         if entries is None and self._settings.routing != "hermes":
             near = nearest(self._settings.routing, self._orders)
@@ -121,22 +158,19 @@ class Routing:
                 f'There is no order "{self._settings.routing}".' + (f' Did you mean "{near}"?' if near else ""),
                 hint=f"model.routing may be: {', '.join(sorted({'hermes', *self._orders}))}",
             )
-        found = []
-        named = {entry.provider: entry for entry in entries or ()}
+        named = {entry.provider: entry for entry in entries or () if entry.provider not in self._off}
         rest = sorted(
-            (name for name in self._specs if name not in named), key=lambda name: (self._specs[name].priority, name)
+            (name for name, spec in self._specs.items() if name not in named and spec.automatic),
+            key=lambda name: (self._specs[name].priority, name),
         )
-        for name in (*named, *rest):
-            spec = self._specs.get(name)
-            if spec is None:
-                source = await self._first_set(named[name].keys, scope)
-            elif not spec.automatic and name not in named:
-                continue
-            else:
-                source = await self._credentials.source(name, spec, scope)
-            if source:
-                found.append((name, source, spec is not None))
-        return found
+        return [await self._place(name, named.get(name), scope) for name in (*named, *rest)]
+
+    async def _place(self, name: str, entry: RouteEntry | None, scope: Scope) -> Place:
+        spec = self._specs.get(name)
+        if spec is not None:
+            return Place(name, tuple(variables(spec)), await self._credentials.source(name, spec, scope))
+        keys = entry.keys if entry else []
+        return Place(name, tuple(keys), await self._first_set(keys, scope), installed=False)
 
     async def _first_set(self, names: Sequence[str], scope: Scope) -> str:
         for name in names:
@@ -144,6 +178,17 @@ class Routing:
             if value:
                 return source
         return ""
+
+    def unknown(self, name: str) -> ConfigError:
+        """The error for a provider that there is not."""
+        if plugin := self._off.get(name):
+            return ConfigError(
+                f'The provider "{name}" comes with the plugin "{plugin}", which is switched off.',
+                hint=f"hermes plugins enable {plugin}",
+            )
+        near = nearest(name, [*self._specs, *self.aliases])
+        meant = f' Did you mean "{near}"?' if near else f" There are: {', '.join(sorted(self._specs))}."
+        return ConfigError(f'No provider "{name}".{meant} Others come with: pip install hermes-plugin-{near or name}')
 
     def _nothing_found(self) -> ConfigError:
         looked = sorted({name for spec in self._specs.values() for name in variables(spec)})
@@ -161,12 +206,6 @@ def aliases_of(specs: Mapping[str, ProviderSpec]) -> dict[str, str]:
         for alias in spec.aliases:
             claims.setdefault(alias.lower(), set()).add(name)
     return {alias: next(iter(names)) for alias, names in claims.items() if len(names) == 1 and alias not in specs}
-
-
-def no_provider(name: str, specs: Mapping[str, ProviderSpec]) -> ConfigError:
-    near = nearest(name, [*specs, *aliases_of(specs)])
-    meant = f' Did you mean "{near}"?' if near else f" There are: {', '.join(sorted(specs))}."
-    return ConfigError(f'No provider "{name}".{meant} Others come with: pip install hermes-plugin-{near or name}')
 
 
 def _lists(spec: ProviderSpec, model: str) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
 from operator import itemgetter
 
 from hermes.contracts.errors import SessionNotFound, StoreError
@@ -32,6 +35,7 @@ from .records import (
     MESSAGE,
     REQUEST,
     SESSION,
+    Row,
     amended,
     amendment_of,
     call_of,
@@ -153,29 +157,53 @@ def events(db: sqlite3.Connection, query: EventQuery) -> EventList:
     return EventList(events=tuple(StoredEvent(turn_id=turn, seq=seq, data=data) for turn, seq, data in rows))
 
 
+_USAGE_COLUMNS = {
+    "provider": "provider",
+    "model": "model",
+    "task": "task",
+    "session_id": "(SELECT id FROM sessions WHERE num=session)",
+    "principal": "principal",
+}
+"""What usage can be summed by, and how it is read."""
+_USAGE_SUMS = (
+    "count(*), count(*)-count(cost_usd), sum(cost_usd), sum(input_tokens), sum(output_tokens), "
+    "sum(cache_read_tokens), sum(cache_write_tokens), sum(reasoning_tokens), sum(reported_usd)"
+)
+
+
 def usage(db: sqlite3.Connection, query: UsageQuery) -> UsageReport:
-    conditions = ["at>=?"]
-    values: list[object] = [query.since]
+    fields = [field for field in _USAGE_COLUMNS if field in query.by]
+    groups = ", ".join("session" if field == "session_id" else field for field in fields)
+    conditions, values = _usage_conditions(db, query)
+    statement = (
+        f"SELECT {', '.join((_USAGE_SUMS, *(_USAGE_COLUMNS[field] for field in fields)))} FROM usage "
+        f"WHERE at>=? AND at<? {conditions}{f'GROUP BY {groups} ORDER BY min(num)' if groups else ''}"
+    )
+    sums: list[UsageSum] = []
+    for period, stop in pairwise((*(query.periods or (0.0,)), math.inf)):  # sorting them apart takes longer
+        bounds = (max(period, query.since), min(stop, query.until or math.inf))
+        rows = db.execute(statement, (*bounds, *values))
+        sums += [_usage_sum(row, period, fields) for row in rows if row[0]]
+    return UsageReport(sums=tuple(sums))
+
+
+def _usage_conditions(db: sqlite3.Connection, query: UsageQuery) -> tuple[str, list[object]]:
+    conditions = ""
+    values: list[object] = []
     if query.session_id:
-        conditions.append("session=?")
+        conditions += "AND session=? "
         values.append(session_number(db, query.session_id))
     for column, value in (("turn", query.turn_id), ("principal", query.principal)):
         if value:
-            conditions.append(f"{column}=?")
+            conditions += f"AND {column}=? "
             values.append(value)
-    rows = db.execute(
-        "SELECT provider, model, task, count(*), sum(cost_usd), sum(input_tokens), sum(output_tokens), "
-        "sum(cache_read_tokens), sum(cache_write_tokens), sum(reasoning_tokens), sum(reported_usd) "
-        f"FROM usage WHERE {' AND '.join(conditions)} GROUP BY provider, model, task ORDER BY min(num)",
-        values,
-    )
-    return UsageReport(
-        sums=tuple(
-            UsageSum(
-                provider=row[0], model=row[1], task=row[2], api_calls=row[3], cost_usd=row[4], usage=usage_of(row[5:])
-            )
-            for row in rows
-        )
+    return conditions, values
+
+
+def _usage_sum(row: Row, period: float, fields: Sequence[str]) -> UsageSum:
+    apart = {field: value for field, value in zip(fields, row[9:], strict=True) if value is not None}
+    return UsageSum(
+        period=period, api_calls=row[0], unpriced_calls=row[1], cost_usd=row[2], usage=usage_of(row[3:9]), **apart
     )
 
 

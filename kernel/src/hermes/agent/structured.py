@@ -1,0 +1,81 @@
+"""Answers that have to be JSON of a schema: how one is asked for, and whether an answer fits."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from hermes.contracts.errors import ConfigError
+from hermes.contracts.provider import ResponseFormat
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+_FENCED = re.compile(r"\s*```(?:json)?\s*\n(?P<json>.*?)\n\s*```\s*", re.DOTALL)
+
+
+def response_format_of(wanted: Mapping[str, Any] | ResponseFormat | None) -> ResponseFormat | None:
+    """From OpenAI's form: `response_format`, of the type ``json_schema``, ``json_object`` or ``text``.
+
+    Raises:
+        ConfigError: it is none of these, or the schema is none.
+    """
+    found = _read(wanted) if isinstance(wanted, Mapping) else wanted
+    if found is not None:
+        _validator(found)
+    return found
+
+
+def _read(wanted: Mapping[str, Any]) -> ResponseFormat | None:
+    match wanted.get("type"):
+        case "text":
+            return None
+        case "json_object":
+            return ResponseFormat(name="answer", json_schema={"type": "object"}, strict=False)
+        case "json_schema":
+            inner = wanted.get("json_schema")
+            if not isinstance(inner, Mapping):
+                raise _invalid("json_schema has to be an object")
+            name, schema = inner.get("name"), inner.get("schema")
+            if not isinstance(name, str) or not name.strip():
+                raise _invalid("json_schema.name has to be a text that is not empty")
+            if not isinstance(schema, Mapping):
+                raise _invalid("json_schema.schema has to be an object")
+            return ResponseFormat(name=name, json_schema=dict(schema), strict=bool(inner.get("strict", True)))
+        case other:
+            raise _invalid(f"type has to be json_schema, json_object or text, not {other!r}")
+
+
+def misfit(text: str, wanted: ResponseFormat) -> str:
+    """What is wrong with an answer; blank if it is JSON that fits."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        return f"it is not JSON ({error})"
+    wrong = next(iter(_validator(wanted).iter_errors(value)), None)
+    return f"at {wrong.json_path}: {wrong.message[:300]}" if wrong is not None else ""
+
+
+def unfenced(text: str) -> str:
+    """Without the Markdown fence that some models put around JSON."""
+    fenced = _FENCED.fullmatch(text)
+    return fenced["json"] if fenced else text
+
+
+def _validator(wanted: ResponseFormat) -> Validator:
+    from jsonschema import SchemaError
+    from jsonschema.validators import Draft202012Validator, validator_for
+
+    kind = validator_for(wanted.json_schema, default=Draft202012Validator)
+    try:
+        kind.check_schema(wanted.json_schema)
+    except SchemaError as error:
+        raise _invalid(f"the schema is none: {error.message[:300]}") from None
+    made: Validator = kind(wanted.json_schema)
+    return made
+
+
+def _invalid(problem: str) -> ConfigError:
+    return ConfigError(f"invalid response_format: {problem}.", hint="Nothing was sent.")
