@@ -28,9 +28,13 @@ if TYPE_CHECKING:
     from hermes.contracts.tool import *  # noqa: F403
     from hermes.contracts.values import *  # noqa: F403
     from hermes.contracts.verdict import *  # noqa: F403
+    from hermes.direct import DirectCall as DirectCall
+    from hermes.direct import Reply as Reply
+    from hermes.direct import ask as ask
 
 _MODULES = {
     "hermes.cli.context": "with_context",
+    "hermes.direct": "DirectCall Reply ask",
     "hermes.contracts.credential": """
         CatalogEntry CatalogQuery ModelCatalog RefreshRequest StoredCredential TokenRefresher
     """,

@@ -167,7 +167,7 @@ class App:
                 conversation=self._conversations.get,
                 store=lambda: self.store,
                 clock=self.clock,
-                new_id=lambda: secrets.token_hex(6),
+                new_id=self.new_id,
             ),
         )
         self.reloader = Reloader(
@@ -182,18 +182,23 @@ class App:
         self.router = self._make_router(jitter)
 
     def _make_router(self, jitter: Callable[[], float]) -> Router:
-        usable = [plugin.indexed for plugin in self.plugins.plugins.values() if plugin.usable]
+        plugins = self.plugins.plugins.values()
+        usable = [plugin.indexed for plugin in plugins if plugin.usable]
+        off = [plugin.indexed for plugin in plugins if plugin.state == "disabled"]
+        specs = self._provider_specs(usable)
         return make_router(
             self.settings,
             self.home,
             self.plugins,
-            specs=self._provider_specs(usable),
+            specs=specs,
+            off={claim.name: claim.plugin.name for claim in provider_claims(off) if claim.name not in specs},
             orders={name: claim.value for name, claim in settle("routing", routing_claims(usable))[0].items()},
             vault=self.vault,
             find_secret=self.find_secret,
             learn=self._learn_secret,
             clock=self.clock,
             jitter=jitter,
+            log=self.log,
         )
 
     def _redactor(self, indexed: list[IndexedPlugin]) -> Redactor:
@@ -259,7 +264,21 @@ class App:
         """
         record = await self.find_session(session_id) if session_id else None
         chosen = ConversationOptions(**{"workspace": "" if record else self.workspace, **options})
-        services = Services(
+        session = record.id if record else self._session_id()
+        conversation = Conversation(await self.services(), chosen, session, record)
+        self.give_secrets(conversation.id, chosen.secrets)
+        self._conversations[conversation.id] = conversation
+        return conversation
+
+    def give_secrets(self, session_id: str, values: Mapping[str, str]) -> None:
+        """A session's own, before all others."""
+        self._secrets.give(session_id, values)
+        for value in values.values():
+            self._learn_secret(value)
+
+    async def services(self) -> Services:
+        """What conversations and direct calls are made of."""
+        return Services(
             home=self.home,
             settings=self.settings,
             store=self.store,
@@ -268,16 +287,15 @@ class App:
             registry=self.registry,
             runner=self._runner,
             clock=self.clock,
-            new_id=lambda: secrets.token_hex(6),
+            new_id=self.new_id,
             log=self.log,
             engine=await self._engine(),
             before_turn=self.reloader.look,
             after_turn=self._after_turn,
         )
-        conversation = Conversation(services, chosen, record.id if record else self._session_id(), record)
-        self._secrets.give(conversation.id, chosen.secrets)
-        self._conversations[conversation.id] = conversation
-        return conversation
+
+    def new_id(self) -> str:
+        return secrets.token_hex(6)
 
     def _session_id(self) -> str:
         return time.strftime("%Y%m%d_%H%M%S", time.localtime(self.clock.now())) + f"_{secrets.token_hex(3)}"
@@ -400,6 +418,12 @@ class App:
         )
         return HostPool(around, gave_up)
 
+    async def close_connections(self) -> None:
+        """Those to models, of the running event loop."""
+        for transport in self.plugins.made("transport"):
+            if close := getattr(transport, "close", None):
+                await close()
+
     async def close(self) -> None:
         """Ends what runs, tells the plugins, closes terminals and the store."""
         for conversation in list(self._conversations.values()):
@@ -408,9 +432,7 @@ class App:
         await self._keep_counters()
         await self._host.close_terminals()
         await self.held.unload_all()
-        for transport in self.plugins.made("transport"):
-            if close := getattr(transport, "close", None):
-                await close()
+        await self.close_connections()
         await self.plugins.close()
         if self._store is not None:
             try:

@@ -12,6 +12,7 @@ import hermes
 
 ROOT = Path(hermes.__path__[0])
 FLOORS = {
+    "direct": 6,
     "contracts": 0,
     "config": 1,
     "logs": 1,

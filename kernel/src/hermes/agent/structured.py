@@ -7,12 +7,14 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hermes.contracts.errors import ConfigError
+from hermes.contracts.errors import ConfigError, HermesError
 from hermes.contracts.provider import ResponseFormat
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
 
+MAX_MISFITS = 2
+"""Answers that do not fit before the call fails."""
 _FENCED = re.compile(r"\s*```(?:json)?\s*\n(?P<json>.*?)\n\s*```\s*", re.DOTALL)
 
 
@@ -56,6 +58,17 @@ def misfit(text: str, wanted: ResponseFormat) -> str:
         return f"it is not JSON ({error})"
     wrong = next(iter(_validator(wanted).iter_errors(value)), None)
     return f"at {wrong.json_path}: {wrong.message[:300]}" if wrong is not None else ""
+
+
+def does_not_fit(problem: str) -> HermesError:
+    return HermesError(
+        f"The answer does not fit the schema: {problem}.", hint="Make the schema simpler, or use another model."
+    )
+
+
+def say_again(problem: str) -> str:
+    """To a model whose answer does not fit."""
+    return f"Your answer does not fit the JSON schema: {problem}. Answer again, with nothing but the JSON."
 
 
 def unfenced(text: str) -> str:

@@ -32,12 +32,10 @@ from hermes.plugins.hooks import Hooks
 from .budget import SpendingLimits, TurnBudget
 from .calls import ToolPhase
 from .journal import Journal
-from .structured import misfit, unfenced
+from .structured import MAX_MISFITS, does_not_fit, misfit, say_again, unfenced
 
 Answer = TypeVar("Answer")
 MAX_CONTINUES = 3
-MAX_MISFITS = 2
-"""Answers that do not fit the schema before the turn fails."""
 PAUSED = "pause"
 """The model goes on where it stopped if it is asked again."""
 
@@ -325,13 +323,8 @@ class Turn:
         """Raises HermesError where that did not help."""
         self._misfits += 1
         if self._misfits > MAX_MISFITS:
-            raise HermesError(
-                f"The answer does not fit the schema: {problem}.",
-                hint="Make the schema simpler, or use another model.",
-            )
-        await self._say(
-            f"Your answer does not fit the JSON schema: {problem}. Answer again, with nothing but the JSON."
-        )
+            raise does_not_fit(problem)
+        await self._say(say_again(problem))
 
     async def _say(self, text: str) -> None:
         """To the model, in the user's place."""

@@ -1,0 +1,108 @@
+"""What a program asks of a model, in the forms that programs have it in."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hermes.contracts.errors import ConfigError
+from hermes.contracts.messages import ImagePart, Message, Part, SystemBlock, TextPart, ToolSpec
+from hermes.contracts.provider import ResponseFormat
+from hermes.contracts.values import Value
+
+from .structured import response_format_of
+
+
+class Question(Value, kw_only=True):
+    """In our terms. ``options``: further fields of `ModelRequest`."""
+
+    system: tuple[SystemBlock, ...]
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...]
+    response_format: ResponseFormat | None
+    options: dict[str, Any]
+
+
+def question_of(
+    prompt: str | Sequence[Part],
+    *,
+    system_blocks: Sequence[str | SystemBlock] | None,
+    system_prompt: str,
+    history: Sequence[Message | Mapping[str, Any]],
+    images: Sequence[ImagePart | str | Path],
+    tools: Sequence[ToolSpec | Mapping[str, Any]] | None,
+    response_format: Mapping[str, Any] | ResponseFormat | None,
+    options: Mapping[str, Any],
+) -> Question:
+    """Raises ConfigError for what is none of the forms; nothing is sent then."""
+    blocks = [system_prompt] if system_blocks is None else list(system_blocks)
+    parts: list[Part] = [TextPart(prompt)] if isinstance(prompt, str) else list(prompt)
+    parts += [_image(image) for image in images]
+    turns = [_message(turn) for turn in history]
+    if any(not isinstance(part, TextPart) or part.text for part in parts):
+        turns.append(Message(role="user", parts=tuple(parts)))
+    if not turns:
+        raise ConfigError("There is nothing to ask: no prompt and no history.")
+    return Question(
+        system=tuple(_block(block, place) for place, block in enumerate(blocks) if _words(block).strip()),
+        messages=tuple(turns),
+        tools=tuple(tool_spec(tool) for tool in tools or ()),
+        response_format=response_format_of(response_format),
+        options={name: value for name, value in options.items() if value is not None},
+    )
+
+
+def _words(block: str | SystemBlock) -> str:
+    return block.text if isinstance(block, SystemBlock) else block
+
+
+def _block(block: str | SystemBlock, place: int) -> SystemBlock:
+    return block if isinstance(block, SystemBlock) else SystemBlock(name=f"block{place + 1}", text=block)
+
+
+def _message(turn: Message | Mapping[str, Any]) -> Message:
+    if isinstance(turn, Message):
+        return turn
+    role, content = turn.get("role"), turn.get("content")
+    if role not in ("user", "assistant") or not isinstance(content, str):
+        raise ConfigError(
+            f"A turn of the history is {str(dict(turn))[:200]}.",
+            hint="Give Messages, or mappings with a role (user or assistant) and a content that is a text.",
+        )
+    return Message(role=role, parts=(TextPart(content),))
+
+
+def tool_spec(tool: ToolSpec | Mapping[str, Any]) -> ToolSpec:
+    """From the form of Anthropic (``input_schema``), OpenAI (``function.parameters``) or MCP (``inputSchema``).
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    if isinstance(tool, ToolSpec):
+        return tool
+    inner = tool.get("function") if isinstance(tool.get("function"), Mapping) else tool
+    assert isinstance(inner, Mapping)
+    schema = next((inner[name] for name in ("input_schema", "inputSchema", "parameters") if name in inner), None)
+    name = inner.get("name")
+    if not isinstance(name, str) or not name or not isinstance(schema, Mapping | None):
+        raise ConfigError(
+            f"A tool has no name, or a schema that is none: {str(dict(tool))[:200]}.",
+            hint="Give it as Anthropic, OpenAI or MCP do: name, description, input_schema, parameters or inputSchema.",
+        )
+    parameters = dict(schema) if schema else {"type": "object", "properties": {}}
+    return ToolSpec(name=name, description=str(inner.get("description") or ""), parameters=parameters)
+
+
+def _image(image: ImagePart | str | Path) -> ImagePart:
+    if isinstance(image, ImagePart):
+        return image
+    media_type = mimetypes.guess_type(str(image))[0] or ""
+    if isinstance(image, str) and image.startswith(("http://", "https://")):
+        return ImagePart(media_type=media_type, url=image)
+    try:
+        data = Path(image).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"The image {image} cannot be read: {error.strerror}.") from None
+    return ImagePart(media_type=media_type, data=data)
