@@ -54,9 +54,11 @@ _KEY = frozenset(
         "expiredtokenexception",
         "unrecognizedclientexception",
         "invalidsignatureexception",
+        "missingauthenticationtokenexception",
+        "incompletesignatureexception",
     ]
 )
-_PERMISSION = frozenset(["permission_error", "permission_denied", "accessdeniedexception"])
+_PERMISSION = frozenset(["permission_error", "permission_denied", "accessdeniedexception", "usage_not_included"])
 _MODEL = frozenset(
     [
         "model_not_found",
@@ -83,6 +85,7 @@ _RATE = frozenset(
         "resource_exhausted",
         "throttlingexception",
         "modelnotreadyexception",
+        "servicequotaexceededexception",
     ]
 )
 _INVALID = frozenset(
@@ -99,15 +102,15 @@ _INVALID = frozenset(
 
 _OVERFLOW_TEXT = re.compile(
     r"maximum context|context (?:length|window|size)|prompt is too long|too many (?:input )?tokens|"
-    r"reduce the length|exceeds? .{0,40}(?:token|context) limit",
+    r"reduce the length|exceeds? .{0,40}(?:token|context) limit|maximum number of tokens",
     re.IGNORECASE,
 )
 _KEY_TEXT = re.compile(
     r"api[ _-]key (?:is |was |has )?(?:not valid|invalid|expired|incorrect|not found)|"
-    r"(?:invalid|incorrect|expired) api[ _-]key|token (?:is |has )?expired",
+    r"(?:invalid|incorrect|expired) api[ _-]key|token (?:is |has )?(?:been )?(?:expired|revoked)",
     re.IGNORECASE,
 )
-_REFUSED_TEXT = re.compile(r"moderation|flagged|content (?:management )?policy|guardrail", re.IGNORECASE)
+_REFUSED_TEXT = re.compile(r"moderation|flagged|content (?:management |filtering )?policy|guardrail", re.IGNORECASE)
 
 
 class Complaint(NamedTuple):
@@ -236,7 +239,7 @@ def classify(status: int, complaint: Complaint, *, retryable: bool = False) -> t
         return ContentRefused if _REFUSED_TEXT.search(message) else NotEntitled
     if status == 429 or words & _RATE:
         return RateLimited
-    if status in (408, 409, 424, 425) or status >= 500:
+    if status in (408, 409, 424, 425, 499) or status >= 500:
         return Overloaded
     if status >= 400 or words & _INVALID:
         return _bad_request(message)
@@ -246,7 +249,9 @@ def classify(status: int, complaint: Complaint, *, retryable: bool = False) -> t
 def _bad_request(message: str) -> type[ProviderError]:
     if _OVERFLOW_TEXT.search(message):
         return ContextOverflow
-    return AuthenticationFailed if _KEY_TEXT.search(message) else BadRequest
+    if _KEY_TEXT.search(message):
+        return AuthenticationFailed
+    return ContentRefused if _REFUSED_TEXT.search(message) else BadRequest
 
 
 def _hint(kind: type[ProviderError], status: int, endpoint: Endpoint, model: str, complaint: Complaint) -> str:

@@ -31,7 +31,7 @@ class ToolNames:
         plain = _OTHERS.sub("_", name)
         if self._first is not None and not self._first.match(plain):
             plain = f"t_{plain}"
-        if plain == name and len(name) <= self._longest:
+        if name and plain == name and len(name) <= self._longest:
             return name
         # Two names may differ only in what was replaced or cut off.
         mark = hashlib.sha256(name.encode()).hexdigest()[:6]

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 
 from hermes import __version__
 from hermes.contracts.errors import AuthenticationFailed, BadRequest, ConfigError, ProviderError
 from hermes.contracts.events import ModelEvent
-from hermes.contracts.provider import Endpoint, ModelList, ModelRequest, ModelsQuery, ProviderCapabilities
+from hermes.contracts.provider import (
+    Endpoint,
+    ModelInfo,
+    ModelList,
+    ModelRequest,
+    ModelsQuery,
+    ProviderCapabilities,
+)
 
 from .codec import Codec
 from .errors import request_id_of
@@ -23,14 +30,22 @@ ERROR_BODY_LIMIT = 64 * 1024
 
 
 class HttpProvider:
-    """``sdk``: what makes the other carrier, as ``module:Class``; it is imported when an endpoint asks for it.
-
-    ``install``: what has to be installed for it, e.g. ``hermes-plugin-anthropic[sdk]``.
+    """``http`` makes the default carrier, ``sdk`` the other one, as ``module:Class``; that is imported when an endpoint
+    asks for it. ``install``: what has to be installed for it, e.g. ``hermes-plugin-anthropic[sdk]``.
     """
 
-    def __init__(self, codec: Codec, capabilities: ProviderCapabilities, *, sdk: str = "", install: str = "") -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        capabilities: ProviderCapabilities,
+        *,
+        http: Callable[[], Carrier] = HttpCarrier,
+        sdk: str = "",
+        install: str = "",
+    ) -> None:
         self.codec = codec
         self.capabilities = capabilities
+        self._http = http
         self._sdk = sdk
         self._install = install
         self._carriers: dict[str, Carrier] = {}
@@ -55,21 +70,25 @@ class HttpProvider:
 
     async def models(self, query: ModelsQuery) -> ModelList:
         """What the endpoint lists, in its order."""
-        endpoint, codec = query.endpoint, self.codec
+        return ModelList(models=tuple(await self.listed(query.endpoint, self.codec.models_path)))
+
+    async def listed(self, endpoint: Endpoint, path: str) -> list[ModelInfo]:
+        """What one request for a list of models gives."""
+        codec = self.codec
         headers = self._headers(endpoint, accept="application/json")
-        outgoing = Outgoing(method="GET", path=codec.models_path, headers=headers, timeout=MODELS_TIMEOUT)
+        outgoing = Outgoing(method="GET", path=path, headers=headers, timeout=MODELS_TIMEOUT)
         async with self._carrier(endpoint).open(endpoint, outgoing) as incoming:
             if not 200 <= incoming.status < 300:
                 raise codec.error_of(incoming.status, incoming.headers, await _beginning(incoming), endpoint)
             listed = codec.models(await _whole(incoming))
         if listed is None:
             raise BadRequest(
-                f"{endpoint.provider}: {endpoint.base_url}{codec.models_path} answers with no list of models.",
+                f"{endpoint.provider}: {endpoint.base_url}{path} answers with no list of models.",
                 provider=endpoint.provider,
                 status=incoming.status,
                 hint=f"Check the address: providers.{endpoint.provider}.base_url.",
             )
-        return ModelList(models=tuple(listed))
+        return listed
 
     async def close(self) -> None:
         """Closes the connections of the running event loop."""
@@ -79,7 +98,7 @@ class HttpProvider:
     def _carrier(self, endpoint: Endpoint) -> Carrier:
         carrier = self._carriers.get(endpoint.carrier)
         if carrier is None:
-            carrier = self._carriers[endpoint.carrier] = HttpCarrier() if endpoint.carrier == "http" else self._made()
+            carrier = self._carriers[endpoint.carrier] = self._http() if endpoint.carrier == "http" else self._made()
         return carrier
 
     def _made(self) -> Carrier:
@@ -91,7 +110,7 @@ class HttpProvider:
         module, _, name = self._sdk.partition(":")
         try:
             made: Carrier = getattr(importlib.import_module(module), name)()
-        except ModuleNotFoundError as error:
+        except ImportError as error:
             raise ConfigError(
                 f'The carrier "sdk" of the wire {self.codec.name} needs {error.name}, which is not installed.',
                 hint=f'pip install "{self._install}"',
