@@ -27,6 +27,7 @@ from hermes.config.schema import ENVIRONMENT
 from hermes.contracts import events, hookspecs
 from hermes.contracts.provider import ModelInfo, ProviderSpec
 from hermes.plugins.index import Index, build_index
+from hermes.plugins.manifest import read_manifest
 
 HERE = Path(__file__).parent
 NOTE = "<!-- Written by docs/generate.py from the code: do not edit. -->\n"
@@ -302,6 +303,53 @@ def tools_page(index: Index) -> str:
     return "\n".join(lines)
 
 
+PROVIDERS_INTRO = """What there is a plugin for: `pip install hermes-plugin-<name>`, where no other plugin is named.
+How to choose, and how to add an endpoint of one's own, is in [providers](../providers.md).
+
+They are in the order in which they are preferred where several keys are found. A key is looked for in its variables
+from left to right. *By name*: a key that is found does not choose it. Of several wires, the model decides."""
+
+
+def providers_page(folder: Path) -> str:
+    """From the manifests in ``folder``, whether they are installed or not."""
+    manifests = [read_manifest(file) for file in sorted(folder.glob("*/src/*/plugin.yaml"))]
+    found = [(spec.priority, name, one.name, spec) for one in manifests for name, spec in one.providers.items()]
+    lines = [NOTE, "# Providers", "", PROVIDERS_INTRO, ""]
+    lines += ["| provider | other names | key | address | wire | default model |", "|---|---|---|---|---|---|"]
+    for _, name, plugin, spec in sorted(found, key=lambda item: item[:2]):
+        if spec.base_url or spec.base_url_env:
+            cells = [*_named(name, plugin, spec), _key(name, spec), *_reached(spec)]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _code(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _named(name: str, plugin: str, spec: ProviderSpec) -> tuple[str, str]:
+    title = f"`{name}`<br>{spec.title}" + (f" (plugin `{plugin}`)" if plugin != name else "")
+    return title, _code(spec.aliases)
+
+
+def _key(name: str, spec: ProviderSpec) -> str:
+    """Where it is looked for, and what else will do."""
+    wanted = [spec.key_env, *(spec.options_env.get(option, []) for option in spec.key_options)]
+    variables = [name for names in wanted for name in ([names] if isinstance(names, str) else names)]
+    ways = [_code(variables)] if variables else []
+    ways += ["optional"] if spec.key_optional else []
+    ways += [f"`hermes auth login {name}`"] if spec.oauth else []
+    return "; ".join([*ways, *([] if spec.automatic else ["by name"])])
+
+
+def _reached(spec: ProviderSpec) -> tuple[str, str, str]:
+    """Address, wires, default model."""
+    address = "<br>".join(_code([part]) for part in (spec.base_url, spec.base_url_env) if part)
+    wires = dict.fromkeys([spec.transport, *(rule.transport for rule in spec.rules if rule.transport)])
+    models = [model if isinstance(model, str) else model.id for model in spec.models[:1]]
+    return address, _code(wires), _code(models)
+
+
 def pages() -> dict[str, str]:
     """The pages by name, made for an empty home."""
     with tempfile.TemporaryDirectory() as folder:
@@ -314,6 +362,7 @@ def pages() -> dict[str, str]:
             "cli.md": cli_page(root),
             "config.md": config_page(index),
             "tools.md": tools_page(index),
+            "providers.md": providers_page(HERE.parent / "plugins" / "providers"),
         }
 
 

@@ -83,7 +83,7 @@ _MODULES = {
         HistoryQuery Inbox InboxMessage Lease LeaseRelease LeaseRequest NewSession Pending Prune Pruned
         RequestRecord SearchHit SearchQuery SearchResult SessionChange SessionIds SessionList SessionQuery
         SessionRecord SessionRef SessionStore SessionWrite StateKey StateList StateValue StoreReport StoreStats
-        StoredEvent TurnRecord UsageQuery UsageReport UsageRow UsageSum
+        StoredEvent TurnRecord UsageField UsageQuery UsageReport UsageRow UsageSum
     """,
     "hermes.contracts.terminal": """
         CommandEvent CommandExited CommandOutput DeletePath DirectoryListing FileData FileInfo ListDirectory

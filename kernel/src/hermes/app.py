@@ -21,7 +21,7 @@ from hermes.config.home import Home, find_home, host_environment
 from hermes.config.load import environment_layer, merge, parse_settings, split_sections
 from hermes.config.secrets import SECRET_NAME, ScopedSecrets
 from hermes.config.sections import plugin_sections
-from hermes.contracts.errors import PluginError, SessionNotFound, StoreError
+from hermes.contracts.errors import HermesError, PluginError, SessionNotFound, StoreError
 from hermes.contracts.events import AnyEvent
 from hermes.contracts.host import Clock, PluginContext
 from hermes.contracts.provider import ProviderSpec
@@ -113,6 +113,7 @@ class App:
         self._contexts: dict[str, PluginContext] = {}
         self._counted = self.clock.monotonic()
         self.notify = notify
+        self._told: set[str] = set()
         self._assemble(indexed, plugins, jitter)
 
     def _read_settings(self, overrides: Mapping[str, Any]) -> list[IndexedPlugin]:
@@ -249,12 +250,24 @@ class App:
                 self._learn_secret(found_here[0])
             return found_here
         for provided in self.plugins.names("secret_source"):
-            secret_source = await self.plugins.provided("secret_source", provided)
-            found = await secret_source.get(SecretQuery(names=(name,), scope=scope))
+            try:
+                secret_source = await self.plugins.provided("secret_source", provided)
+                found = await secret_source.get(SecretQuery(names=(name,), scope=scope))
+            except HermesError as error:
+                self._source_failed(provided, error)
+                continue
             if name in found.values:
                 value = found.values[name].strip()
                 return (value, f"{provided}:{name}") if value else ("", "")
         return "", ""
+
+    def _source_failed(self, source: str, error: HermesError) -> None:
+        """A source that cannot answer does not keep anybody from what needs none of its secrets. It is told once."""
+        text = f"Secrets of {source} cannot be read: {error} {error.hint}".strip()
+        self.log.warning("%s", text)
+        if text not in self._told:
+            self._told.add(text)
+            self.notify(text)
 
     async def conversation(self, session_id: str = "", **options: Any) -> Conversation:
         """A new session, or a stored one by its id or the beginning of it. ``options``: `ConversationOptions`.

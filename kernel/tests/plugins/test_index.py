@@ -71,9 +71,9 @@ def test_a_folder_with_a_manifest_is_a_plugin(home: Home) -> None:
 
 
 def test_a_provider_is_one_yaml_file(home: Home) -> None:
-    text = "name: groq\nprovides:\n  providers:\n    groq: {transport: chat_completions, base_url: 'https://x/v1'}\n"
-    (home.plugins / "groq.yaml").write_text(text)
-    assert dropped(home)["groq"].manifest.providers["groq"].transport == "chat_completions"
+    text = "name: house\nprovides:\n  providers:\n    house: {transport: chat_completions, base_url: 'https://x/v1'}\n"
+    (home.plugins / "house.yaml").write_text(text)
+    assert dropped(home)["house"].manifest.providers["house"].transport == "chat_completions"
 
 
 def test_data_has_no_hooks(home: Home) -> None:
@@ -138,12 +138,12 @@ def test_an_edit_a_new_file_and_a_new_setting_are_seen_at_once(home: Home) -> No
     assert set(dropped(home)["dice"].tools) == {"roll"}
     file.write_text(TOOL.replace("def roll", "def throw"))
     assert set(dropped(home)["dice"].tools) == {"throw"}
-    (home.plugins / "groq.yaml").write_text("name: groq\n")
-    assert set(dropped(home)) == {"dice", "groq"}
-    home.config_file.write_text("plugins: {disabled: [groq]}\n")
-    assert not dropped(home)["groq"].enabled
+    (home.plugins / "house.yaml").write_text("name: house\n")
+    assert set(dropped(home)) == {"dice", "house"}
+    home.config_file.write_text("plugins: {disabled: [house]}\n")
+    assert not dropped(home)["house"].enabled
     file.unlink()
-    assert set(dropped(home)) == {"groq"}
+    assert set(dropped(home)) == {"house"}
 
 
 def test_a_corrupt_cache_is_built_anew(home: Home) -> None:
@@ -155,20 +155,20 @@ def test_a_corrupt_cache_is_built_anew(home: Home) -> None:
 
 
 def test_a_cache_that_cannot_be_written_costs_only_time(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    (home.plugins / "groq.yaml").write_text("name: groq\n")
+    (home.plugins / "house.yaml").write_text("name: house\n")
     blocked = home.path / "file"
     blocked.write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
-    assert "groq" in dropped(home)
+    assert "house" in dropped(home)
 
 
 def test_a_projects_plugins_are_used_only_once_it_is_trusted(home: Home, tmp_path: Path) -> None:
     project = tmp_path / "project"
     (project / ".hermes" / "plugins").mkdir(parents=True)
-    (project / ".hermes" / "plugins" / "groq.yaml").write_text("name: groq\n")
+    (project / ".hermes" / "plugins" / "house.yaml").write_text("name: house\n")
     assert not dropped(home, workspace=str(project))
     home.config_file.write_text(f"security: {{trusted_projects: ['{project}']}}\n")
-    assert dropped(home, workspace=str(project))["groq"].source == "project"
+    assert dropped(home, workspace=str(project))["house"].source == "project"
 
 
 def test_a_project_cannot_trust_others_or_loosen_security(home: Home, tmp_path: Path) -> None:

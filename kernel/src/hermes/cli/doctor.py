@@ -16,6 +16,7 @@ import click
 from hermes.app import App
 from hermes.contracts.errors import HermesError
 from hermes.contracts.provider import ModelsQuery
+from hermes.contracts.service import SecretQuery
 from hermes.contracts.values import Done
 from hermes.plugins.announcements import read_given_up
 from hermes.plugins.index import Index
@@ -69,6 +70,7 @@ async def _examine(home: Path, index: Index, *, offline: bool) -> list[Finding]:
         findings.append(Finding("settings", "ok", str(app.home.config_file)))
         findings += [finding async for finding in _plugins(app)]
         findings.append(await _store(app))
+        findings += [finding async for finding in _secret_sources(app)]
         findings += [finding async for finding in _provider(app, offline=offline)]
         findings.append(_secrets_file(app))
     return findings
@@ -140,12 +142,30 @@ async def _store(app: App) -> Finding:
     return Finding("store", "ok", f"{report.path}{repaired}")
 
 
+async def _secret_sources(app: App) -> AsyncIterator[Finding]:
+    for name in app.plugins.names("secret_source"):
+        try:
+            async with asyncio.timeout(10):
+                source = await app.plugins.provided("secret_source", name)
+                await source.get(SecretQuery(names=("HERMES_DOCTOR",), scope=app.scope))
+        except TimeoutError:
+            yield Finding(
+                "secrets", "warning", f"{name} did not answer within 10 s", "Disable it, or look at its setup."
+            )
+        except HermesError as error:
+            yield Finding("secrets", "warning", f"{name}: {error}", error.hint)
+        else:
+            yield Finding("secrets", "ok", f"{name} answers")
+
+
 async def _provider(app: App, *, offline: bool) -> AsyncIterator[Finding]:
     found = await app.router.keys_found(app.scope)
     keys = ", ".join(f"{name} ({source})" for name, source in found) or "none"
     yield Finding("keys", "ok" if found else "warning", keys)
     try:
         target = await app.router.target(app.scope)
+        if target.failure is not None:
+            raise target.failure
         provider = await app.router.provider(target)
     except HermesError as error:
         yield Finding("model", "problem", str(error), error.hint)

@@ -34,8 +34,18 @@ def write_settings(home: Home, tree: dict[str, Any]) -> None:
     """Replaces ``config.yaml``, unless what would be in it is wrong."""
     import yaml
 
+    replace_settings(home, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+
+
+def replace_settings(home: Home, text: str) -> None:
+    """The same with the file's text.
+
+    Raises:
+        ConfigError: it would be wrong; nothing was changed.
+    """
     scratch = home.config_file.with_suffix(".yaml.new")
-    scratch.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    with scratch.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
     try:
         check_file(home, scratch)
     except ConfigError as error:

@@ -1,0 +1,1 @@
+"""Microsoft Foundry (Azure), as data: all there is to it is in ``plugin.yaml``."""

@@ -1,0 +1,1 @@
+"""DeepInfra, as data: all there is to it is in ``plugin.yaml``."""

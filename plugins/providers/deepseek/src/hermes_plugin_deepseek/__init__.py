@@ -1,0 +1,1 @@
+"""DeepSeek, as data: all there is to it is in ``plugin.yaml``."""

@@ -1,0 +1,1 @@
+"""GitHub Copilot, as data: all there is to it is in ``plugin.yaml``."""

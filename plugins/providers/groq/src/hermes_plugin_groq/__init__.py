@@ -1,0 +1,1 @@
+"""Groq, as data: all there is to it is in ``plugin.yaml``."""

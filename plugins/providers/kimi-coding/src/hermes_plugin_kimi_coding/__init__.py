@@ -1,0 +1,1 @@
+"""Kimi Code, as data: all there is to it is in ``plugin.yaml``."""

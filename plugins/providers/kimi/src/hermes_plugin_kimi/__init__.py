@@ -1,0 +1,1 @@
+"""Kimi (Moonshot AI), as data: all there is to it is in ``plugin.yaml``."""

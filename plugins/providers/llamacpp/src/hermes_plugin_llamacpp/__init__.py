@@ -1,0 +1,1 @@
+"""llama.cpp, as data: all there is to it is in ``plugin.yaml``."""

@@ -1,0 +1,1 @@
+"""LM Studio, as data: all there is to it is in ``plugin.yaml``."""

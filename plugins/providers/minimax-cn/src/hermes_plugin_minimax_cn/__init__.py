@@ -1,0 +1,1 @@
+"""MiniMax (China), as data: all there is to it is in ``plugin.yaml``."""

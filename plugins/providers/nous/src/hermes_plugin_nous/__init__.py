@@ -1,0 +1,1 @@
+"""Nous Portal, as data: all there is to it is in ``plugin.yaml``."""

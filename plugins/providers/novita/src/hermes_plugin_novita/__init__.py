@@ -1,0 +1,1 @@
+"""NovitaAI, as data: all there is to it is in ``plugin.yaml``."""

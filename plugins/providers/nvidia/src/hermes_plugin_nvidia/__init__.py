@@ -1,0 +1,1 @@
+"""NVIDIA NIM, as data: all there is to it is in ``plugin.yaml``."""

@@ -1,0 +1,1 @@
+"""Ollama Cloud, as data: all there is to it is in ``plugin.yaml``."""

@@ -1,0 +1,1 @@
+"""OpenCode Go, as data: all there is to it is in ``plugin.yaml``."""

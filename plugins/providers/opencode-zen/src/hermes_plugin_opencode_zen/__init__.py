@@ -1,0 +1,1 @@
+"""OpenCode Zen, as data: all there is to it is in ``plugin.yaml``."""

@@ -1,0 +1,1 @@
+"""OpenRouter, as data: all there is to it is in ``plugin.yaml``."""

@@ -1,0 +1,1 @@
+"""SGLang, as data: all there is to it is in ``plugin.yaml``."""

@@ -1,0 +1,1 @@
+"""StepFun, as data: all there is to it is in ``plugin.yaml``."""

@@ -1,0 +1,1 @@
+"""Together AI, as data: all there is to it is in ``plugin.yaml``."""

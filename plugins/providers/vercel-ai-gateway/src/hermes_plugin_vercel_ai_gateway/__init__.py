@@ -1,0 +1,1 @@
+"""Vercel AI Gateway, as data: all there is to it is in ``plugin.yaml``."""

@@ -1,0 +1,1 @@
+"""vLLM, as data: all there is to it is in ``plugin.yaml``."""

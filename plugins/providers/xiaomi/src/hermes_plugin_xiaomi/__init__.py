@@ -1,0 +1,1 @@
+"""Xiaomi MiMo, as data: all there is to it is in ``plugin.yaml``."""
