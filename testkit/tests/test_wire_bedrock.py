@@ -370,6 +370,14 @@ def test_models_are_listed(model_server: ModelServer) -> None:
     assert [model["inferenceTypesSupported"] for model in listed] == [["ON_DEMAND"], ["INFERENCE_PROFILE"]]
 
 
+def test_profiles_are_listed_apart(model_server: ModelServer) -> None:
+    model_server.models = ["a", {"inferenceProfileId": "us.a", "status": "ACTIVE"}]
+    with closing(client_of(model_server, "bedrock")) as client:
+        (profile,) = client.list_inference_profiles()["inferenceProfileSummaries"]
+        (model,) = client.list_foundation_models()["modelSummaries"]
+    assert (profile["inferenceProfileId"], model["modelId"]) == ("us.a", "a")
+
+
 def test_frames_are_read_back_and_their_checksums_hold() -> None:
     headers = {":message-type": "event", ":event-type": "größer", "long": "x" * 300}
     data = frame(headers, b'{"text": "x"}')

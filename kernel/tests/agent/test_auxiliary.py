@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hermes import BudgetExceeded, Message, PluginContext, TextPart, UsageQuery, hookimpl
+from hermes import BudgetExceeded, ImagePart, Message, PluginContext, TextPart, UsageQuery, hookimpl
 from hermes_testkit.scripted import ScriptedModel, call, collect, make_app, say
 
 
@@ -71,3 +71,59 @@ def test_a_plugin_cannot_ask_for_ever(home: Path) -> None:
 
     asyncio.run(run())
     assert len(model.requests) == 2
+
+
+PRICED = {
+    "providers": {
+        "scripted": {
+            "models": [
+                {"id": "model-1", "input_usd": 10.0, "output_usd": 10.0, "context_window": 9},
+                {"id": "model-2", "input_usd": 1.0, "output_usd": 1.0, "context_window": 9},
+                {"id": "blind", "input_usd": 0.1, "output_usd": 0.1, "context_window": 9, "inputs": []},
+                {"id": "gone", "input_usd": 0.0, "output_usd": 0.0, "context_window": 9, "retires": "2020-01-01"},
+                {"id": "unpriced", "context_window": 9},
+            ]
+        }
+    }
+}
+PICTURE = Message(role="user", parts=(ImagePart(media_type="image/png", data=b"png"),))
+WORDS = Message(role="user", parts=(TextPart("words"),))
+
+
+@pytest.mark.parametrize(
+    ("section", "message", "chosen"),
+    [
+        ({}, WORDS, "blind"),
+        ({}, PICTURE, "model-2"),
+        ({"model": "main"}, WORDS, "model-1"),
+        ({"model": "model-2"}, WORDS, "model-2"),
+    ],
+)
+def test_the_cheapest_that_can_do_it_is_asked(
+    home: Path, section: dict[str, str], message: Message, chosen: str
+) -> None:
+    model = ScriptedModel()
+    overrides = {**PRICED, "auxiliary": {"vision": section}}
+
+    async def run() -> None:
+        async with make_app(home, Titles(), model=model, overrides=overrides) as app:
+            await app.plugins.start()
+            await app.context("titles").llm("vision", [message])
+
+    asyncio.run(run())
+    assert model.requests[0].model == chosen
+
+
+def test_what_a_task_costs_is_held_to_the_budget_and_booked(home: Path) -> None:
+    model = ScriptedModel([say("", call("ask_title", text="name it")), say("A title"), say("done")])
+    overrides = {**PRICED, "budget": {"session_tokens": 15}}
+
+    async def run() -> tuple[str, list[float | None]]:
+        async with make_app(home, Titles(), model=model, overrides=overrides) as app:
+            conversation = await app.conversation()
+            events = await collect(conversation.send("go"))
+            usage = await app.store.usage(UsageQuery(session_id=conversation.id))
+            return events[-1].outcome, [row.cost_usd for row in usage.sums]  # type: ignore[union-attr]
+
+    assert asyncio.run(run()) == ("over_budget", [0.00015])
+    assert len(model.requests) == 1, "the task was not asked for"

@@ -5,35 +5,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import socket
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 
 from hermes import (
+    AudioPart,
     ConnectionFailed,
     Endpoint,
+    FilePart,
     ImagePart,
     Message,
     ModelFinished,
     ModelsQuery,
     ProviderState,
     ResponseFormat,
+    StateUpdate,
     StreamBroken,
     SystemBlock,
     TextDelta,
     ThinkingPart,
     ToolCallPart,
+    ToolSpec,
 )
 
 from .connection import SeenRequest
 from .model_server import ModelServer, Scripted
 from .provider_cases import KEY, PNG, TOOLS, UNICODE, Stage, assistant, result, user
 from .provider_suite import ProviderSuite
-from .replies import Call, Cut, Drop, KeepAlive, Malformed, Say, Slow
+from .replies import Call, Cut, Drop, KeepAlive, Malformed, Say, Slow, Think
 from .wires import WIRES, SeenPrompt, Wire
 
 
@@ -121,6 +128,50 @@ class HttpProviderSuite(ProviderSuite):
         }
         seen = self.sent(response_format=ResponseFormat(name="a name: größer", json_schema=schema))
         assert seen.json_schema == schema
+
+    def test_thinking_is_given_back_to_its_own_model_only(self) -> None:
+        """PROVIDER-THINKING-2: the mark of a thought goes back unchanged to the model that made it, and to no other."""
+        self.need("thinking")
+        mark = b64encode(b"a mark that nobody else may see").decode()
+        call = ToolCallPart(id="call_a", name="look", arguments='{"place": "x"}')
+        with self.stage([Think("Hm.", signature=mark), Call("look", {"place": "x"}, id="call_a")], "a", "b") as stage:
+            told = self.ask(stage, tools=TOOLS)
+            state = tuple(event.state for event in told.events if isinstance(event, StateUpdate))
+            if not any(mark in piece.data for piece in state):
+                pytest.skip("the wire marks no thoughts")
+            history = (user("Hello"), assistant(ThinkingPart("Hm."), call, state=state), result(call, "seen"))
+            own = self.request(stage, *history, tools=TOOLS, id="r2")
+            self.ask_all(stage, own, msgspec.structs.replace(own, model="another-model", id="r3"))
+            assert stage.server is not None
+            _, same, other = stage.server.requests
+        assert mark.encode() in same.body
+        assert mark.encode() not in other.body
+
+    def test_files_are_sent(self) -> None:
+        """PROVIDER-WIRE-11: a PDF goes out byte for byte."""
+        self.need("files")
+        pdf = FilePart(name="a report.pdf", media_type="application/pdf", data=b"%PDF-1.4 " + bytes(range(256)))
+        assert b64encode(pdf.data) in self.send(user("Read", pdf))[0].body
+
+    def test_audio_is_sent(self) -> None:
+        """PROVIDER-WIRE-12: sound goes out byte for byte."""
+        self.need("audio")
+        sound = AudioPart(media_type="audio/wav", data=b"RIFF" + bytes(range(256)))
+        assert b64encode(sound.data) in self.send(user("Listen", sound))[0].body
+
+    def test_names_that_the_vendor_refuses_come_back_as_they_are(self) -> None:
+        """PROVIDER-TOOLS-6: a tool of any name can be offered and called, and is called by that name here."""
+        self.need("tools")
+        odd = ToolSpec(name="mcp.garden/schauen größer", description="Looks.", parameters=TOOLS[0].parameters)
+
+        def calls_what_is_offered(request: SeenRequest) -> Call:
+            (name,) = self.speaks.read(request).tools
+            assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name)
+            return Call(name, {"place": "x"})
+
+        with self.stage(calls_what_is_offered) as stage:
+            (call,) = self.ask(stage, tools=(odd,)).calls
+        assert call.name == odd.name
 
     def test_thinking_is_not_sent_as_text(self) -> None:
         """PROVIDER-WIRE-7: what a model thought aloud is in no request."""

@@ -62,6 +62,7 @@ from hermes.contracts.store import (
     StateValue,
     StoredEvent,
     TurnRecord,
+    UsageField,
     UsageQuery,
     UsageRow,
 )
@@ -494,8 +495,64 @@ class SessionStoreSuite(FactorySuite):
             report = await scene.store.usage(UsageQuery(session_id="s"))
             assert [(s.task, s.api_calls, s.cost_usd) for s in report.sums] == [("main", 2, 1.0), ("title", 1, None)]
             assert report.sums[0].usage == usage + usage
-            for query in ({"turn_id": "none"}, {"principal": "none"}, {"since": 1e12}):
+            for query in ({"turn_id": "none"}, {"principal": "none"}, {"since": 1e12}, {"until": 0.5}):
                 assert (await scene.store.usage(UsageQuery(**query))).sums == ()
+                assert (await scene.store.usage(UsageQuery(by=(), **query))).sums == ()
+
+        play(act)
+
+    def test_usage_apart(self, play: Any) -> None:
+        """STORE-USAGE-2: usage is summed by what is asked for; what a deleted session spent stays, without its id."""
+
+        async def act(scene: Scene) -> None:
+            await scene.create("other")
+            await scene.write(usage=(_usage_row(cost_usd=0.5), _usage_row(model="n", principal="bob")))
+            await scene.write(usage=(_usage_row(provider="q", task="title", cost_usd=0.25),), session="other")
+
+            async def sums(*by: UsageField) -> list[tuple[Any, ...]]:
+                found = (await scene.store.usage(UsageQuery(by=by))).sums
+                return [(*(getattr(s, name) for name in by), s.api_calls, s.unpriced_calls, s.cost_usd) for s in found]
+
+            assert await sums() == [(3, 1, 0.75)]
+            assert await sums("provider") == [("p", 2, 1, 0.5), ("q", 1, 0, 0.25)]
+            assert await sums("provider", "model") == [
+                ("p", "m", 1, 0, 0.5),
+                ("p", "n", 1, 1, None),
+                ("q", "m", 1, 0, 0.25),
+            ]
+            assert await sums("task") == [("main", 2, 1, 0.5), ("title", 1, 0, 0.25)]
+            assert await sums("principal") == [("local", 2, 0, 0.75), ("bob", 1, 1, None)]
+            assert await sums("session_id") == [("s", 2, 1, 0.5), ("other", 1, 0, 0.25)]
+            await scene.store.delete(SessionIds(ids=("s", "other")))
+            assert await sums("session_id") == [("", 3, 1, 0.75)]
+
+        play(act)
+
+    def test_usage_in_time(self, play: Any) -> None:
+        """STORE-USAGE-3: usage is summed from a time on, up to another, and by stretches of time; empty ones are left
+        out.
+        """
+
+        async def act(scene: Scene) -> None:
+            times = (10.0, 19.5, 20.0, 40.0)
+            await scene.write(usage=tuple(_usage_row(at=at, model=f"m{int(at)}") for at in times))
+
+            async def calls(**query: Any) -> list[tuple[float, int]]:
+                found = (await scene.store.usage(UsageQuery(**{"by": (), **query}))).sums
+                return [(s.period, s.api_calls) for s in found]
+
+            assert await calls(since=20.0) == [(0.0, 2)]
+            assert await calls(until=20.0) == [(0.0, 2)]
+            assert await calls(since=15.0, until=30.0) == [(0.0, 2)]
+            assert await calls(periods=(10.0, 20.0, 30.0, 40.0)) == [(10.0, 2), (20.0, 1), (40.0, 1)]
+            assert await calls(periods=(15.0, 25.0), until=40.0) == [(15.0, 2)]
+            apart = await scene.store.usage(UsageQuery(by=("model",), periods=(0.0, 20.0)))
+            assert [(s.period, s.model) for s in apart.sums] == [
+                (0.0, "m10"),
+                (0.0, "m19"),
+                (20.0, "m20"),
+                (20.0, "m40"),
+            ]
 
         play(act)
 

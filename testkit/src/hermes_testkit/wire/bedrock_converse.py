@@ -51,7 +51,7 @@ class BedrockConverse:
         return request.method == "POST" and CALL.fullmatch(request.route) is not None
 
     def lists(self, request: SeenRequest) -> bool:
-        return request.method == "GET" and request.route == "/foundation-models"
+        return request.method == "GET" and request.route in ("/foundation-models", "/inference-profiles")
 
     def denied(self, request: SeenRequest, key: str) -> Fail | None:
         """``key`` is a bearer token or, of a signed request, the id of the access key; signatures are not checked."""
@@ -125,7 +125,11 @@ class BedrockConverse:
         yield Piece(_event("metadata", _measured(answer)).data, last=True)
 
     def models(self, entries: Sequence[Entry], request: SeenRequest) -> Mapping[str, Any]:
-        return {"modelSummaries": [_model(members(entry)) for entry in entries]}
+        """An entry with ``inferenceProfileId`` is a profile; they are listed apart."""
+        listed = [members(entry) for entry in entries]
+        if request.route == "/inference-profiles":
+            return {"inferenceProfileSummaries": [entry for entry in listed if "inferenceProfileId" in entry]}
+        return {"modelSummaries": [_model(entry) for entry in listed if "inferenceProfileId" not in entry]}
 
 
 def _frame(kind: str, payload: bytes) -> bytes:
