@@ -33,7 +33,7 @@ def asked(
     )
 
 
-@pytest.mark.parametrize("name", ["mcp.files.read", "größe", "a b", "x" * 80, "ns/tool", "a:b", "9lives"])
+@pytest.mark.parametrize("name", ["mcp.files.read", "größe", "a b", "x" * 80, "ns/tool", "a:b", "9lives", ""])
 def test_a_name_that_is_refused_is_mapped_and_mapped_back(name: str) -> None:
     names = ToolNames(asked(tools=(name, "plain")), first="[A-Za-z_]")
     theirs = names.theirs(name)

@@ -108,7 +108,7 @@ class Received:
         response = self._response
         # What is not compressed needs none of the response's own layers, which cost as much as all that is done here.
         encoded = response.headers.get("content-encoding", "identity") != "identity"
-        source = response.aiter_bytes() if encoded else response.stream
+        source = response.aiter_bytes() if encoded or response.is_stream_consumed else response.stream
         with mapped(self._endpoint, answering=response.is_success):
             async for piece in source:  # type: ignore[union-attr]
                 yield piece

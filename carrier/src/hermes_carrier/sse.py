@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 _MARK = b"\xef\xbb\xbf"
 """The byte order mark, which a stream may begin with."""
@@ -29,21 +29,20 @@ class EventStream:
         lines = bytes(self._rest).splitlines(keepends=True)
         # A carriage return at the very end may be the first half of a line end.
         self._rest = bytearray(lines.pop() if lines and not lines[-1].endswith(b"\n") else b"")
-        for line in lines:
-            yield from self._line(line.rstrip(b"\r\n"))
+        yield from self._read(lines)
 
     def finish(self) -> Iterator[bytes]:
         """The stream has ended: an event whose blank line is missing still counts."""
         rest, self._rest = bytes(self._rest), bytearray()
-        if rest:
-            yield from self._line(rest.rstrip(b"\r\n"))
-        yield from self._line(b"")
+        yield from self._read([rest, b""] if rest else [b""])
 
-    def _line(self, line: bytes) -> Iterator[bytes]:
-        if line.startswith(b"data:"):
-            self._data.append(line[5:].removeprefix(b" "))
-        elif line == b"data":
-            self._data.append(b"")
-        elif not line and self._data:
-            data, self._data = b"\n".join(self._data), []
-            yield data
+    def _read(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        for ended in lines:
+            line = ended.rstrip(b"\r\n")
+            if line.startswith(b"data:"):
+                self._data.append(line[5:].removeprefix(b" "))
+            elif line == b"data":
+                self._data.append(b"")
+            elif not line and self._data:
+                data, self._data = b"\n".join(self._data), []
+                yield data
