@@ -1,0 +1,60 @@
+"""Where an endpoint or a model differs from the others, as data: the ``quirks`` of a provider and of its rules."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from hermes.contracts.errors import ConfigError
+from hermes.contracts.provider import Endpoint
+from hermes.contracts.values import Value
+
+Effort = Literal["low", "medium", "high", "xhigh", "max"]
+
+
+class Quirks(Value, kw_only=True, forbid_unknown_fields=True):
+    version: str = "2023-06-01"
+    """The header ``anthropic-version``."""
+    key_header: Literal["x-api-key", "authorization"] = "x-api-key"
+    token_prefix: str = ""
+    """A key that begins with it is the token of a person's login, wherever it was found."""
+    identity: str = ""
+    """The first system block of requests with such a token; the vendor refuses those without."""
+    betas: tuple[str, ...] = ()
+    """Of the header ``anthropic-beta``."""
+    stream: bool = True
+    """False: answers only whole."""
+    max_tokens: int = 8192
+    """Where the request names no limit; the wire demands one."""
+    temperature: bool = True
+    """False: refuses it."""
+    thinking: Literal["adaptive", "always", "budget", "none"] = "none"
+    """How thinking is asked for. ``always``: as ``adaptive``, but it cannot be turned off. ``none``: it cannot be."""
+    efforts: tuple[Effort, ...] = ("low", "medium", "high", "xhigh", "max")
+    """Those it takes, from the lowest."""
+    structured: Literal["native", "tool"] = "native"
+    """``tool``: takes no schema for its answer; a forced tool whose input is the answer has to do."""
+    cache: Literal["top", "blocks", "none"] = "top"
+    """How the conversation is marked for the prompt cache: by a member of the request, or in its last block."""
+    cache_ttl: Literal["5m", "1h"] = "5m"
+
+    @classmethod
+    def of(cls, endpoint: Endpoint) -> Quirks:
+        """Raises ConfigError for one that is not known."""
+        if not endpoint.quirks:
+            return _NONE
+        try:
+            return msgspec.convert(endpoint.quirks, cls)
+        except msgspec.ValidationError as error:
+            raise ConfigError(
+                f'The quirks of the provider "{endpoint.provider}": {error}',
+                hint=f"This wire knows: {', '.join(cls.__struct_fields__)}",
+            ) from None
+
+    def logged_in(self, endpoint: Endpoint) -> bool:
+        """Whether the key is the token of a person's login."""
+        return endpoint.token or bool(self.token_prefix and endpoint.key.startswith(self.token_prefix))
+
+
+_NONE = Quirks()
