@@ -189,7 +189,7 @@ def test_config_path_check_schema(hermes: Hermes) -> None:
     assert hermes("config", "path").out == f"{hermes.home / 'config.yaml'}\n"
     assert hermes("config", "check").out.endswith("sound\n")
     assert {"model", "providers", "agent", "approvals", "terminal", "plugins"} <= set(properties)
-    assert properties["approvals"]["properties"]["mode"]["enum"] == ["manual", "off"]
+    assert properties["approvals"]["properties"]["mode"]["enum"] == ["manual", "smart", "off"]
 
 
 def test_config_edit_checks_what_was_written(hermes: Hermes) -> None:

@@ -258,6 +258,8 @@ class App:
                 continue
             if name in found.values:
                 value = found.values[name].strip()
+                if SECRET_NAME.search(name):
+                    self._learn_secret(value)
                 return (value, f"{provided}:{name}") if value else ("", "")
         return "", ""
 

@@ -207,8 +207,13 @@ def test_a_chain_of_fallbacks_is_gone_down_in_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("error", "seconds"),
-    [(limited(7200), 7200), (limited(), 60), (NotEntitled("402", status=402), 86_400), (AuthenticationFailed("401"), 86_400)],
-)  # fmt: skip
+    [
+        (limited(7200), 7200),
+        (limited(), 60),
+        (NotEntitled("402", status=402), 86_400),
+        (AuthenticationFailed("401"), 86_400),
+    ],
+)
 def test_a_key_rests_as_long_as_the_provider_says_or_as_its_fault_deserves(
     tmp_path: Path, error: ProviderError, seconds: float
 ) -> None:
@@ -467,6 +472,14 @@ def test_a_token_that_is_refused_is_renewed_once_and_kept(tmp_path: Path) -> Non
     (turn,) = talk(app, "hi")
     assert (turn.text, model.asked, renewer.asked) == ("by acme with new-1", ["secret-a", "new-1"], ["refresh-a"])
     assert app.vault.all()[0].secret == "new-1"
+
+
+def test_a_token_that_is_renewed_is_the_one_that_was_refused(tmp_path: Path) -> None:
+    """Whoever's turn it is: the renewal is not another key's."""
+    model, renewer = Refusing({"secret-a": AuthenticationFailed("401")}), Renewer()
+    overrides = {"credential_pool_strategies": {"acme": "round_robin"}}
+    talk(with_logins(tmp_path, model, renewer, login("a"), login("b"), overrides=overrides), "hi")
+    assert model.asked == ["secret-a", "new-1"]
 
 
 def test_a_login_that_is_over_says_to_log_in_and_a_pool_goes_on_without_it(tmp_path: Path) -> None:

@@ -80,12 +80,13 @@ class SpendingLimits:
 
     def _limits(self, session_id: str, turn_id: str) -> list[_Limit]:
         section = self._section
-        limits = [_Limit("day", "today", section.day_usd, section.day_tokens, UsageQuery(since=self._midnight()))]
+        query = UsageQuery(since=self._midnight(), by=())
+        limits = [_Limit("day", "today", section.day_usd, section.day_tokens, query)]
         if session_id:
-            query = UsageQuery(session_id=session_id)
+            query = UsageQuery(session_id=session_id, by=())
             limits.append(_Limit("session", "by this session", section.session_usd, section.session_tokens, query))
         if session_id and turn_id:
-            query = UsageQuery(session_id=session_id, turn_id=turn_id)
+            query = UsageQuery(session_id=session_id, turn_id=turn_id, by=())
             limits.append(_Limit("turn", "by this turn", section.turn_usd, section.turn_tokens, query))
         return limits
 

@@ -120,7 +120,7 @@ class ModelAsk:
                 self._advise(error)
                 await self._hooks.on_api_error(call, ErrorInfo.of(error))
                 failure = error
-            again = await self._again(failure)
+            again, failure = await self._again(failure)
             for notice in self._notices:
                 yield notice
             self._notices = []
@@ -138,12 +138,15 @@ class ModelAsk:
             if again.seconds:
                 await self._router.clock.sleep(again.seconds)
 
-    async def _again(self, error: ProviderError) -> Again | None:
-        """The first of the steps for this class of error that can be taken; None: it is raised."""
+    async def _again(self, error: ProviderError) -> tuple[Again | None, ProviderError]:
+        """The first of the steps for this class of error that can be taken; None: the error beside it is raised."""
         for step in STEPS[class_of(error)]:
-            if (again := await self._take(step, error)) is not None:
-                return again
-        return None
+            try:
+                if (again := await self._take(step, error)) is not None:
+                    return again, error
+            except ProviderError as worse:  # a token that cannot be renewed: this says what helps
+                error = worse
+        return None, error
 
     async def _take(self, step: Step, error: ProviderError) -> Again | None:
         match step:
@@ -174,7 +177,7 @@ class ModelAsk:
         while self._fallbacks:
             name = self._fallbacks.pop(0)
             try:
-                target = await self._router.target(self.target.scope, model=name)
+                target = await self._router.fallback(name, self.target.scope)
                 await self._router.provider(target)
             except (ConfigError, PluginError, ProviderError) as error:
                 self._notices.append(Notice(text=f'The fallback "{name}" is left out: {error}', level="warning"))
@@ -186,6 +189,11 @@ class ModelAsk:
 
     async def _attempt(self, call: ModelCall) -> AsyncIterator[Event]:
         clock = self._router.clock
+        if self.target.failure is not None:
+            if self._attempt_here > 1:
+                self.target = await self._router.again(self.target)
+            if self.target.failure is not None:
+                raise self.target.failure
         provider = await self._router.provider(self.target)
         assert self._request is not None
         request = addressed(self._request, self.target, call.id)

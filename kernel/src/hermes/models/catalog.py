@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -22,7 +22,8 @@ ENTRY_AGE = 7 * 24 * 3600.0
 _FILE_NAME = re.compile(r"[^a-z0-9._-]")
 
 Kept = TypeVar("Kept")
-Lookup = Callable[[CatalogQuery], Awaitable[CatalogEntry]]
+Lookup = Callable[[CatalogQuery], Awaitable[CatalogEntry | None]]
+"""None: nobody could be asked."""
 
 
 def known_models(spec: ProviderSpec) -> list[ModelInfo]:
@@ -70,26 +71,34 @@ class KnownModel(NamedTuple):
 class Catalog:
     """``lookup`` asks the plugin that has prices; what it says is kept in ``folder``, as are providers' lists."""
 
-    def __init__(self, folder: Callable[[], Path], lookup: Lookup | None, clock: Clock) -> None:
+    def __init__(self, folder: Callable[[], Path], lookup: Lookup, clock: Clock) -> None:
         self._folder = folder
         self._lookup = lookup
         self._clock = clock
         self._lists: dict[str, LiveList | None] = {}
         self._learnt: dict[str, Learnt] | None = None
+        self._unkept = False
 
     async def model(self, provider: str, spec: ProviderSpec, model: str) -> KnownModel:
         """All that is known of it, the manifest's or the user's word first."""
-        told = next((info for info in known_models(spec) if info.id == model), ModelInfo(id=model))
-        if _complete(told):
-            return KnownModel(told, f"the manifest of {provider}")
+        return (await self.models(provider, spec, [model]))[0]
+
+    async def models(self, provider: str, spec: ProviderSpec, models: Iterable[str]) -> list[KnownModel]:
+        """The same of several."""
+        told = {info.id: info for info in known_models(spec)}
         live = self.live(provider)
-        listed = next((info for info in live.models if info.id == model), None) if live else None
-        joined = _joined(told, listed)
-        if _complete(joined):
-            assert live is not None
-            return KnownModel(joined, f"the list of {provider}", _day(live.at))
-        entry = await self._entry(provider, model)
-        return KnownModel(_joined(joined, entry.info), entry.source if entry.info else "", entry.date)
+        listed = {info.id: info for info in live.models} if live else {}
+        found = []
+        for name in models:
+            known = _filled(KnownModel(ModelInfo(id=name)), told.get(name), f"the manifest of {provider}")
+            if live is not None:
+                known = _filled(known, listed.get(name), f"the list of {provider}", _day(live.at))
+            if not _complete(known.info):
+                entry = await self._entry(provider, name)
+                known = _filled(known, entry.info, entry.source, entry.date)
+            found.append(known)
+        self._keep_entries()
+        return found
 
     def window(self, provider: str, spec: ProviderSpec, model: str) -> int:
         """Tokens, as the manifest or the provider says; 0: unknown."""
@@ -115,25 +124,43 @@ class Catalog:
         return live
 
     async def _entry(self, provider: str, model: str) -> CatalogEntry:
-        if self._lookup is None:
-            return CatalogEntry()
-        file = self._folder() / "catalog.json"
         if self._learnt is None:
-            self._learnt = _read(file, dict[str, Learnt]) or {}
+            self._learnt = _read(self._entries_file(), dict[str, Learnt]) or {}
         name, now = f"{provider}:{model}", self._clock.now()
         learnt = self._learnt.get(name)
-        if learnt is None or now - learnt.at > ENTRY_AGE:
-            entry = await self._lookup(CatalogQuery(provider=provider, model=model))
-            self._learnt[name] = learnt = Learnt(at=now, entry=entry)
-            _write(file, self._learnt)
-        return learnt.entry
+        if learnt is not None and now - learnt.at < ENTRY_AGE:
+            return learnt.entry
+        entry = await self._lookup(CatalogQuery(provider=provider, model=model))
+        if entry is None:
+            return learnt.entry if learnt is not None else CatalogEntry()
+        self._learnt[name] = Learnt(at=now, entry=entry)
+        self._unkept = True
+        return entry
+
+    def _keep_entries(self) -> None:
+        if self._unkept:
+            _write(self._entries_file(), self._learnt)
+            self._unkept = False
+
+    def _entries_file(self) -> Path:
+        return self._folder() / "catalog.json"
 
     def _list_file(self, provider: str) -> Path:
         return self._folder() / f"models-{_FILE_NAME.sub('_', provider.lower())}.json"
 
 
 def _complete(info: ModelInfo) -> bool:
-    return bool(info.context_window) and info.input_usd is not None and info.output_usd is not None
+    return bool(info.context_window) and _priced(info)
+
+
+def _priced(info: ModelInfo) -> bool:
+    return info.input_usd is not None and info.output_usd is not None
+
+
+def _filled(known: KnownModel, more: ModelInfo | None, source: str, date: str = "") -> KnownModel:
+    """With what ``more`` adds, and where its prices are from if these are."""
+    joined = _joined(known.info, more)
+    return KnownModel(joined, source, date) if _priced(joined) and not known.source else known._replace(info=joined)
 
 
 def _joined(first: ModelInfo, second: ModelInfo | None) -> ModelInfo:
@@ -145,7 +172,7 @@ def _joined(first: ModelInfo, second: ModelInfo | None) -> ModelInfo:
         for field in ("context_window", "max_output", "inputs", "retires")
         if not getattr(first, field)
     }
-    if first.input_usd is None or first.output_usd is None:
+    if not _priced(first):
         prices = ("input_usd", "output_usd", "cache_read_usd", "cache_write_usd")
         taken.update({field: getattr(second, field) for field in prices})
     return msgspec.structs.replace(first, **taken)

@@ -12,12 +12,12 @@ import msgspec
 
 from hermes.config.load import merge, nested, read_value
 from hermes.contracts.credential import RefreshRequest, StoredCredential, Strategy, TokenRefresher
-from hermes.contracts.errors import ConfigError, RateLimited
+from hermes.contracts.errors import AuthenticationFailed, ConfigError, RateLimited
 from hermes.contracts.host import Clock
 from hermes.contracts.provider import Endpoint, ProviderSpec
 from hermes.contracts.scope import Scope
 
-from .pool import Credential, Pools
+from .pool import REFUSED, Credential, Pools
 from .vault import Vault
 
 FindSecret = Callable[[str, Scope], Awaitable[tuple[str, str]]]
@@ -82,17 +82,25 @@ class Credentials:
         return next((options[option][1] for option in spec.key_options if option in options), "")
 
     async def all(self, provider: str, spec: ProviderSpec, scope: Scope) -> list[Credential]:
-        """What could be used: the first of the variables that is set, then what was added to the vault."""
-        keys = []
+        """What could be used: the first of the variables that is set, then what was added to the vault.
+
+        What is the user's own comes before what everyone has.
+        """
+        own: list[Credential] = []
+        shared: list[Credential] = []
+        for stored in self.vault.of(provider, scope.user):
+            name = f"auth:{stored.label or stored.id}"
+            key = Credential(stored.secret, name, stored.id, stored.kind == "oauth", stored.base_url)
+            (own if stored.user else shared).append(key)
         for name in key_names(spec):
             value, source = await self.find(name, scope)
             if value:
-                keys.append(Credential(value, source, id=f"{provider}/{name}"))
-                break
-        for stored in self.vault.of(provider, scope.user):
-            name = f"auth:{stored.label or stored.id}"
-            keys.append(Credential(stored.secret, name, stored.id, stored.kind == "oauth", stored.base_url))
-        return keys
+                key = Credential(value, source, id=f"{provider}/{name}")
+                everyones = msgspec.structs.replace(scope, user="", session="")
+                if not own or await self.find(name, everyones) != (value, source):
+                    return [key, *own, *shared]
+                return [*own, key, *shared]
+        return [*own, *shared]
 
     async def choose(self, provider: str, spec: ProviderSpec, scope: Scope) -> Credential | None:
         """The key to use now, renewed if its end is near; None if there is none at all.
@@ -102,12 +110,17 @@ class Credentials:
             AuthenticationFailed: it has to be logged in again.
         """
         keys = await self.all(provider, spec, scope)
-        if not keys:
-            return None
-        chosen = self.pools.choose(provider, keys, self._strategies.get(provider, "fill_first"))
-        if chosen is None:
-            raise self._all_rest(provider, keys)
-        return await self.ready(chosen, spec)
+        while keys:
+            chosen = self.pools.choose(provider, keys, self._strategies.get(provider, "fill_first"))
+            if chosen is None:
+                raise self._all_rest(provider, keys)
+            try:
+                return await self.ready(chosen, spec)
+            except AuthenticationFailed as error:
+                if len(keys) == 1:
+                    raise
+                self.pools.rests.lay(chosen.id, REFUSED, str(error)[:200])
+        return None
 
     async def ready(self, credential: Credential, spec: ProviderSpec, *, refused: bool = False) -> Credential:
         """The credential as a request carries it. ``refused``: what it carried is not accepted any more."""
@@ -123,7 +136,7 @@ class Credentials:
                 assert spec.oauth is not None
                 refresher = await self._refresher()
                 stored = await refresher.refresh(RefreshRequest(credential=stored, oauth=spec.oauth))
-                self._exchanged[credential.key] = stored
+                self._exchanged[stored.refresh] = self._exchanged[stored.secret] = stored
             carried = credential._replace(key=stored.secret, token=True, base_url=stored.base_url)
         else:
             if stored.place == "keyring":
@@ -140,9 +153,7 @@ class Credentials:
     async def _renewed(self, stored: StoredCredential, spec: ProviderSpec) -> StoredCredential:
         """Under a lock across processes: what another one has renewed meanwhile is taken as it is."""
         assert spec.oauth is not None
-        lock = self.vault.locked(f"refresh-{stored.id}")
-        await asyncio.to_thread(lock.__enter__)
-        try:
+        async with self.vault.waited(f"refresh-{stored.id}"):
             now = next((entry for entry in self.vault.all() if entry.id == stored.id), stored)
             refresher = await self._refresher()
             if now.place == "keyring":
@@ -153,8 +164,6 @@ class Credentials:
             kept = await refresher.sealed(renewed) if renewed.place == "keyring" else renewed
             await asyncio.to_thread(self.vault.put, kept)
             return renewed
-        finally:
-            lock.__exit__(None, None, None)
 
     def _all_rest(self, provider: str, keys: list[Credential]) -> RateLimited:
         now = self._clock.now()
@@ -169,19 +178,23 @@ class Credentials:
 
 
 async def endpoint_of(
-    provider: str, spec: ProviderSpec, scope: Scope, credentials: Credentials, *, base_url: str = ""
-) -> tuple[Endpoint, Credential | None]:
-    """Where requests to the provider go, and with which key.
+    provider: str,
+    spec: ProviderSpec,
+    scope: Scope,
+    credentials: Credentials,
+    credential: Credential | None,
+    *,
+    base_url: str = "",
+) -> Endpoint:
+    """Where requests to the provider go with that key.
 
     ``base_url`` overrides the provider's own and its variable.
 
     Raises:
         ConfigError: the provider takes a key and none is set, or its address is none.
-        RateLimited, AuthenticationFailed: its keys cannot be used now.
     """
     found = await find_options(spec, scope, credentials.find)
     options = {**spec.options, **{option: value for option, (value, _) in found.items()}}
-    credential = await credentials.choose(provider, spec, scope)
     names = variables(spec)
     instead = next((option for option in spec.key_options if options.get(option)), "")
     if credential is None and not instead and not spec.key_optional and (names or spec.oauth):
@@ -200,7 +213,7 @@ async def endpoint_of(
             f'The address of the provider "{provider}" is no URL: {address!r}.',
             hint=f"Set providers.{provider}.base_url to something like https://host/v1",
         )
-    endpoint = Endpoint(
+    return Endpoint(
         provider=provider,
         base_url=address.rstrip("/"),
         key=credential.key if credential else "",
@@ -213,7 +226,6 @@ async def endpoint_of(
         billing_url=spec.billing_url,
         key_url=spec.key_url,
     )
-    return endpoint, credential
 
 
 async def body_of(spec: ProviderSpec, scope: Scope, find: FindSecret) -> dict[str, Any]:

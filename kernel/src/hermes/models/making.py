@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from hermes.config.home import Home
@@ -10,6 +11,7 @@ from hermes.contracts.credential import CatalogEntry, CatalogQuery, ModelCatalog
 from hermes.contracts.errors import PluginError
 from hermes.contracts.host import Clock
 from hermes.contracts.provider import ProviderSpec
+from hermes.logs.plain import log_failure
 from hermes.plugins.manager import PluginManager
 from hermes.plugins.manifest import RouteEntry
 
@@ -32,8 +34,10 @@ def make_router(
     learn: Callable[[str], None],
     clock: Clock,
     jitter: Callable[[], float],
+    off: Mapping[str, str],
+    log: logging.Logger,
 ) -> Router:
-    """``learn`` is told of every key that is used, so that it is redacted."""
+    """``learn`` is told of every key that is used, so that it is redacted. ``off``: see `Routing`."""
 
     async def refresher() -> TokenRefresher:
         if not (names := plugins.names("token_refresher", trusted=True)):
@@ -41,12 +45,18 @@ def make_router(
         found: TokenRefresher = await plugins.provided("token_refresher", names[0])
         return found
 
-    async def lookup(query: CatalogQuery) -> CatalogEntry:
+    async def lookup(query: CatalogQuery) -> CatalogEntry | None:
+        entry = None
         for name in plugins.names("model_catalog"):
-            catalog: ModelCatalog = await plugins.provided("model_catalog", name)
-            if (entry := await catalog.lookup(query)).info is not None:
-                return entry
-        return CatalogEntry()
+            try:
+                catalog: ModelCatalog = await plugins.provided("model_catalog", name)
+                entry = await catalog.lookup(query)
+            except Exception as error:  # noqa: BLE001 (the boundary: what a price is not known for is still answered)
+                log_failure(log, f"the model catalog {name} could not be asked for {query.model}", error)
+                continue
+            if entry.info is not None:
+                break
+        return entry
 
     credentials = Credentials(
         find_secret,
@@ -58,4 +68,4 @@ def make_router(
         clock=clock,
     )
     catalog = Catalog(lambda: home.cache, lookup, clock)
-    return Router(settings, specs, orders, plugins, credentials, catalog, clock=clock, jitter=jitter)
+    return Router(settings, specs, orders, plugins, credentials, catalog, clock=clock, jitter=jitter, off=off)

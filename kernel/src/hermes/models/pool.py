@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,12 +58,24 @@ class Rests:
 
     def lay(self, credential_id: str, seconds: float, reason: str) -> None:
         now = self._clock.now()
-        rests = {name: rest for name, rest in self._read().items() if rest.until > now}
-        rests[credential_id] = Rest(until=now + seconds, reason=reason)
-        self._write(rests)
+        with self._changed() as rests:
+            rests[credential_id] = Rest(until=now + seconds, reason=reason)
 
     def end(self, credential_ids: Sequence[str]) -> None:
-        self._write({name: rest for name, rest in self._read().items() if name not in credential_ids})
+        with self._changed() as rests:
+            for name in credential_ids:
+                rests.pop(name, None)
+
+    @contextmanager
+    def _changed(self) -> Iterator[dict[str, Rest]]:
+        """Those that are not over, to be changed; no other process changes them meanwhile."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(self._path.with_suffix(".lock"), "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            now = self._clock.now()
+            rests = {name: rest for name, rest in self._read().items() if rest.until > now}
+            yield rests
+            self._write(rests)
 
     def _read(self) -> dict[str, Rest]:
         try:
@@ -76,7 +90,6 @@ class Rests:
         return self._rests
 
     def _write(self, rests: dict[str, Rest]) -> None:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         new.write_bytes(msgspec.json.encode(rests))
         os.replace(new, self._path)
@@ -93,8 +106,8 @@ class Pools:
         self._last: dict[str, str] = {}
 
     def choose(self, provider: str, keys: Sequence[Credential], strategy: Strategy) -> Credential | None:
-        """One of those that do not rest; None if all do."""
-        ready = [key for key in keys if self.rests.of(key.id) is None]
+        """One of those that do not rest; None if all do. The only one does not rest, whatever it was told."""
+        ready = [key for key in keys if len(keys) == 1 or self.rests.of(key.id) is None]
         if not ready:
             return None
         chosen = self._by(strategy, provider, keys, ready)

@@ -25,7 +25,7 @@ from .catalog import Catalog, LiveList, known_models
 from .credentials import Credentials, body_of, endpoint_of, laid_over
 from .pool import OUT_OF_MONEY, RATE_LIMITED, REFUSED, Credential
 from .retry import class_of
-from .routing import Choice, Routing, no_provider
+from .routing import Choice, Routing
 
 RESTS = {"rate": RATE_LIMITED, "money": OUT_OF_MONEY, "auth": REFUSED}
 
@@ -44,6 +44,8 @@ class Target(NamedTuple):
     """Members that every request has."""
     window: int = 0
     """Tokens; 0: unknown."""
+    failure: ProviderError | None = None
+    """Why no key can be used now, though there are some; a call to the target begins with it."""
 
     @property
     def name(self) -> str:
@@ -51,7 +53,7 @@ class Target(NamedTuple):
 
 
 class Router:
-    """Knows the providers of manifests and settings. ``specs`` are those of manifests, by id."""
+    """Knows the providers of manifests and settings. ``specs`` are those of manifests; ``off``: see `Routing`."""
 
     def __init__(
         self,
@@ -64,6 +66,7 @@ class Router:
         *,
         clock: Clock,
         jitter: Callable[[], float],
+        off: Mapping[str, str],
     ) -> None:
         self.settings = settings
         self.plugins = plugins
@@ -74,7 +77,7 @@ class Router:
         self.specs = dict(specs)
         for name, own in settings.providers.items():
             self.specs[name] = laid_over(self.specs.get(name), own)
-        self.routing = Routing(settings.model, self.specs, list(settings.providers), orders, credentials)
+        self.routing = Routing(settings.model, self.specs, list(settings.providers), orders, credentials, off)
 
     def split(self, model: str) -> tuple[str, str]:
         """``provider:model`` into its halves, where the first is a provider; many models have colons too."""
@@ -85,19 +88,41 @@ class Router:
 
         Raises:
             ConfigError: no such provider, no model, no key; each with what to do.
-            ProviderError: there are keys, and none can be used now.
         """
         choice = await self.routing.choose(scope, provider=provider, model=model)
-        return await self._target(choice, scope)
+        spec = await self._spec(choice.provider, choice.model, scope)
+        return await self._target(choice, spec, choice.model or self._default_model(choice.provider, spec), scope)
 
-    async def _target(self, choice: Choice, scope: Scope) -> Target:
+    async def lister(self, scope: Scope, provider: str) -> Target:
+        """The provider without a model, to be asked for its list; see `models`.
+
+        Raises:
+            ConfigError: as of `target`.
+        """
+        provider = self.routing.named(provider)
+        return await self._target(Choice(provider, "", ""), await self._spec(provider, "", scope), "", scope)
+
+    async def fallback(self, name: str, scope: Scope) -> Target:
+        """One of ``fallback_providers``: what stands before its first colon has to be a provider."""
+        provider, model = self.split(name)
+        if not provider and ":" in name:
+            raise self.routing.unknown(name.partition(":")[0])
+        return await self.target(scope, provider=provider, model=model)
+
+    async def _target(
+        self, choice: Choice, spec: ProviderSpec, model: str, scope: Scope, credential: Credential | None = None
+    ) -> Target:
+        """``credential``: the one to use; None: one is chosen."""
         provider, settings = choice.provider, self.settings.model
-        spec = await self._spec(provider, choice.model, scope)
         ours = choice.configured or provider == self.routing.named(settings.provider) or not settings.provider
-        model = choice.model or self._default_model(provider, spec, ours=ours)
         base_url = settings.base_url if ours else ""
         spec = await self._ruled(spec, model, scope, elsewhere=bool(base_url))
-        endpoint, credential = await endpoint_of(provider, spec, scope, self.credentials, base_url=base_url)
+        failure = None
+        try:
+            credential = credential or await self.credentials.choose(provider, spec, scope)
+        except ProviderError as error:
+            credential, failure = (await self.credentials.all(provider, spec, scope))[0]._replace(key=""), error
+        endpoint = await endpoint_of(provider, spec, scope, self.credentials, credential, base_url=base_url)
         return Target(
             provider,
             model,
@@ -108,10 +133,11 @@ class Router:
             credential,
             await body_of(spec, scope, self.credentials.find),
             self.catalog.window(provider, spec, model),
+            failure,
         )
 
-    def _default_model(self, provider: str, spec: ProviderSpec, *, ours: bool) -> str:
-        if ours and (model := self.routing.split(self.settings.model.default)[1]):
+    def _default_model(self, provider: str, spec: ProviderSpec) -> str:
+        if model := self.routing.default_of(provider):
             return model
         known = known_models(spec)
         if not known:
@@ -160,6 +186,8 @@ class Router:
         address = target.endpoint.base_url
         if not refresh and (kept := self.catalog.fresh(target.provider, address)) is not None:
             return kept
+        if target.failure is not None:
+            raise target.failure
         provider = await self.provider(target)
         listed = await provider.models(ModelsQuery(endpoint=target.endpoint))
         return self.catalog.keep(target.provider, address, listed.models)
@@ -168,13 +196,13 @@ class Router:
         """The same model with another key, where there is one that does not rest; the one that failed rests."""
         failed = target.credential
         keys = await self.credentials.all(target.provider, target.spec, target.scope)
-        if failed is None or len(keys) < 2:
+        if failed is None or target.failure is not None or len(keys) < 2:
             return None
         rests = self.credentials.pools.rests
-        rests.lay(failed.id, error.retry_after or RESTS[class_of(error)], str(error)[:200])
+        rests.lay(failed.id, error.retry_after or RESTS.get(class_of(error), RATE_LIMITED), str(error)[:200])
         if all(rests.of(key.id) is not None for key in keys):
             return None
-        return self._with(target, await self.credentials.choose(target.provider, target.spec, target.scope))
+        return await self.again(target)
 
     async def renewed(self, target: Target) -> Target | None:
         """The same with a new token; None where there is nothing to renew.
@@ -182,16 +210,16 @@ class Router:
         Raises:
             ProviderError: only a new login helps.
         """
-        if target.credential is None or not target.credential.token:
+        if target.credential is None or target.failure is not None or not target.credential.token:
             return None
-        return self._with(target, await self.credentials.ready(target.credential, target.spec, refused=True))
+        credential = await self.credentials.ready(target.credential, target.spec, refused=True)
+        return await self.again(target, credential)
 
-    def _with(self, target: Target, credential: Credential | None) -> Target:
-        assert credential is not None
-        endpoint = msgspec.structs.replace(
-            target.endpoint, key=credential.key, key_source=credential.source, token=credential.token
-        )
-        return target._replace(endpoint=endpoint, credential=credential)
+    async def again(self, target: Target, credential: Credential | None = None) -> Target:
+        """The same model with this key, or with the one that is to be used now; at the address where it is good."""
+        spec = await self._spec(target.provider, target.model, target.scope)
+        choice = Choice(target.provider, target.model, target.why)
+        return await self._target(choice, spec, target.model, target.scope, credential)
 
     async def _spec(self, provider: str, model: str, scope: Scope) -> ProviderSpec:
         spec = self.specs.get(provider)
@@ -199,7 +227,7 @@ class Router:
             await self.plugins.start()
             spec = await self.plugins.hooks.resolve_provider(ProviderQuery(provider=provider, model=model, scope=scope))
         if spec is None:
-            raise no_provider(provider, self.specs)
+            raise self.routing.unknown(provider)
         if not spec.transport:
             raise ConfigError(
                 f'The provider "{provider}" has no transport.',

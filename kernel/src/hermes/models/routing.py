@@ -14,6 +14,9 @@ from hermes.plugins.manifest import RouteEntry
 from .catalog import known_models
 from .credentials import Credentials, variables
 
+REST = "*"
+"""In an order: all providers that it does not name."""
+
 
 class Choice(NamedTuple):
     """``why``: a sentence. ``model`` blank: the provider's default."""
@@ -26,7 +29,7 @@ class Choice(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A provider's place in the order of preference. ``keys``: where one is looked for; ``source``: where it is found."""
+    """Of a provider in an order of preference. ``keys``: where one is looked for; ``source``: where it is found."""
 
     provider: str
     keys: tuple[str, ...]
@@ -75,24 +78,43 @@ class Routing:
             ConfigError: no key is found, or one is whose provider is not installed.
         """
         settings = self._settings
-        self._check_prefix(model if model or provider else settings.default)
-        prefix, model = self.split(model)
         if provider:
-            return Choice(self.named(provider), model, "it is asked for by name")
+            provider = self.named(provider)
+            return Choice(provider, self._model_at(provider, model), "it is asked for by name")
+        self._check_prefix(model or ("" if settings.provider else settings.default))
+        prefix, model = self.split(model)
         if prefix:
             return Choice(prefix, model, f'"{prefix}:" stands before the model')
-        default_provider, default = self.split(settings.default)
         if settings.provider:
             configured = self.named(settings.provider)
-            if default_provider not in ("", configured) and not model:
-                raise ConfigError(
-                    f'model.provider is "{settings.provider}", and model.default says "{settings.default}".',
-                    hint=f"Which is meant? hermes model set {settings.default}",
-                )
-            return Choice(configured, model or default, "the setting model.provider names it", configured=True)
+            model = model or self.default_of(configured)
+            return Choice(configured, model, "the setting model.provider names it", configured=True)
+        default_provider, default = self.split(settings.default)
         if default_provider and not model:
             return Choice(default_provider, default, f'the setting model.default says "{settings.default}"')
         return await self._automatic(scope, model or default)
+
+    def default_of(self, provider: str) -> str:
+        """The setting ``model.default``, where it is meant for this provider; else blank."""
+        settings = self._settings
+        if settings.provider:
+            return self._model_at(provider, settings.default) if provider == self.named(settings.provider) else ""
+        prefix, model = self.split(settings.default)
+        return model if prefix in ("", provider) else ""
+
+    def _model_at(self, provider: str, model: str) -> str:
+        """Without the provider's own prefix. Another's is a part of the name: ``mistral:7b`` is a model at Ollama.
+
+        Raises:
+            ConfigError: it is a model of another provider, by that one's name.
+        """
+        prefix, rest = self.split(model)
+        if prefix not in ("", provider) and _lists(self._specs[prefix], rest):
+            raise ConfigError(
+                f'The provider is to be "{provider}", and the model "{model}" is one of "{prefix}".',
+                hint=f"Name the model alone, -m {model}, or another model of {provider}: hermes model list {provider}",
+            )
+        return rest if prefix == provider else model
 
     def _check_prefix(self, model: str) -> None:
         """Raises ConfigError: what stands before the colon is a provider that is known of and not there."""
@@ -103,7 +125,9 @@ class Routing:
 
     async def keys_found(self, scope: Scope) -> list[tuple[str, str]]:
         """The providers whose key is found and where, in order of preference."""
-        return [(place.provider, place.source) for place in await self.places(scope) if place.source and place.installed]
+        return [
+            (place.provider, place.source) for place in await self.places(scope) if place.source and place.installed
+        ]
 
     async def _automatic(self, scope: Scope, model: str) -> Choice:
         order = self._settings.routing
@@ -131,7 +155,9 @@ class Routing:
         if slash:
             for name, source in found:
                 if name == self.named(vendor):
-                    return Choice(name, self._own_id(name, rest), f'{source} is set, and "{vendor}/" stands before the model')
+                    return Choice(
+                        name, self._own_id(name, rest), f'{source} is set, and "{vendor}/" stands before the model'
+                    )
             for name, source in found:
                 if self._specs[name].aggregator:
                     return Choice(name, model, f'{source} is set, and "{name}" serves models of many vendors')
@@ -145,25 +171,36 @@ class Routing:
         spec, dashed = self._specs[provider], model.replace(".", "-")
         return dashed if _lists(spec, dashed) and not _lists(spec, model) else model
 
-    async def places(self, scope: Scope) -> list[Place]:
-        """All that the order has, in its order: those it names, then the rest by their priority.
+    @property
+    def orders(self) -> list[str]:
+        """The names of the orders of preference."""
+        return sorted({"hermes", *self._orders})
+
+    async def places(self, scope: Scope, order: str = "") -> list[Place]:
+        """The providers in the order of that name; blank: the one that the settings name.
+
+        The rest stand by their priority where it has a ``*``, else behind those that it names.
 
         Raises:
             ConfigError: there is no order of that name.
         """
-        entries = self._orders.get(self._settings.routing)
-        if entries is None and self._settings.routing != "hermes":
-            near = nearest(self._settings.routing, self._orders)
+        order = order or self._settings.routing
+        entries = self._orders.get(order)
+        if entries is None and order != "hermes":
+            near = nearest(order, self.orders)
             raise ConfigError(
-                f'There is no order "{self._settings.routing}".' + (f' Did you mean "{near}"?' if near else ""),
-                hint=f"model.routing may be: {', '.join(sorted({'hermes', *self._orders}))}",
+                f'There is no order "{order}".' + (f' Did you mean "{near}"?' if near else ""),
+                hint=f"model.routing may be: {', '.join(self.orders)}",
             )
         named = {entry.provider: entry for entry in entries or () if entry.provider not in self._off}
         rest = sorted(
             (name for name, spec in self._specs.items() if name not in named and spec.automatic),
             key=lambda name: (self._specs[name].priority, name),
         )
-        return [await self._place(name, named.get(name), scope) for name in (*named, *rest)]
+        names: list[str] = []
+        for name in named if REST in named else (*named, REST):
+            names += rest if name == REST else [name]
+        return [await self._place(name, named.get(name), scope) for name in names]
 
     async def _place(self, name: str, entry: RouteEntry | None, scope: Scope) -> Place:
         spec = self._specs.get(name)

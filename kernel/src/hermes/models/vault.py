@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,9 @@ import msgspec
 from hermes.contracts.credential import StoredCredential
 from hermes.contracts.errors import ConfigError
 from hermes.contracts.values import Value
+
+LOOK_SECONDS = 0.05
+"""How often a task that waits for a lock looks whether it is free."""
 
 
 class Contents(Value, kw_only=True):
@@ -61,10 +65,11 @@ class Vault:
         self.update(lambda known: [entry for entry in known if entry.id != credential_id])
 
     def update(self, change: Callable[[list[StoredCredential]], list[StoredCredential]]) -> None:
+        """Raises ConfigError if the file is no vault, or has more in it than a vault has."""
         with self.locked("auth"):
-            known = list(self._read().credentials) if self.path.exists() else []
+            known = list(self._own().credentials) if self.path.exists() else []
             data = msgspec.json.format(msgspec.json.encode(Contents(credentials=tuple(change(known)))), indent=2)
-            new = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+            new = self.path.with_name(f".{self.path.name}.new")  # of one name: a killed writer's is written over
             descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with open(descriptor, "wb") as file:
                 file.write(data)
@@ -80,6 +85,28 @@ class Vault:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
+    @asynccontextmanager
+    async def waited(self, name: str) -> AsyncIterator[None]:
+        """The same for a task. Not in a thread: many that wait would leave none for the one they wait for."""
+        self._locks.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.open(self._locks / f"{name}.lock", os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            while not _taken(file):  # noqa: ASYNC110 (its holder may be another process)
+                await asyncio.sleep(LOOK_SECONDS)
+            yield
+        finally:
+            os.close(file)
+
+    def _own(self) -> Contents:
+        """What is there, if writing loses nothing of it."""
+        contents = self._read()
+        if set(msgspec.json.decode(self.path.read_bytes())) - set(Contents.__struct_fields__):
+            raise ConfigError(
+                f"{self.path} is another program's, and writing to it would lose what it holds.",
+                hint=f"Move it away: mv {self.path} {self.path}.old",
+            )
+        return contents
+
     def _read(self) -> Contents:
         try:
             return msgspec.json.decode(self.path.read_bytes(), type=Contents)
@@ -88,3 +115,11 @@ class Vault:
                 f"{self.path} cannot be read: {error}.",
                 hint="Move it away, and log in again: hermes auth login PROVIDER",
             ) from None
+
+
+def _taken(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

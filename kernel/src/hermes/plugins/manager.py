@@ -365,7 +365,7 @@ class PluginManager:
             and (name in plugin.indexed.manifest.names(contract) or key in plugin.provisions)
         ]
         if not owners:
-            raise PluginError(_nobody(contract, name, self.names(contract)), hint=_package_hint(name))
+            raise PluginError(_nobody(contract, name, self.names(contract)), hint=self._package_hint(contract, name))
         if len(owners) > 1:
             both = " and ".join(f'"{plugin.name}"' for plugin in owners)
             raise PluginError(f'The {contract} "{name}" is provided by {both}.', hint="Disable one of them.")
@@ -381,6 +381,17 @@ class PluginManager:
             made = provision.make(ctx=self._make_context(plugin.name)) if wants_context else provision.make()
             self._made[key] = await made if inspect.isawaitable(made) else made
         return self._made[key]
+
+    def _package_hint(self, contract: str, name: str) -> str:
+        """Where it is to be had. Only what runs in this process is believed: a name to install is code to run."""
+        for plugin in self.plugins.values():
+            if name in plugin.indexed.manifest.names(contract):
+                return f"hermes plugins enable {plugin.name}"
+        known = [plugin.indexed.manifest.packages for plugin in self.plugins.values() if plugin.indexed.trusted]
+        for packages in known:
+            if package := packages.get(contract, {}).get(name):
+                return f"pip install {package}"
+        return f"If there is a plugin for it, it comes with: pip install hermes-plugin-{name.replace('_', '-')}"
 
     def made(self, contract: str) -> Sequence[Any]:
         """What has been made of a contract so far; for closing it."""
@@ -422,7 +433,3 @@ def _nobody(contract: str, name: str, known: Sequence[str]) -> str:
     near = nearest(name, known)
     advice = f' Did you mean "{near}"?' if near else f" There are: {', '.join(known)}." if known else ""
     return f'No plugin provides the {contract} "{name}".{advice}'
-
-
-def _package_hint(name: str) -> str:
-    return f"If there is a plugin for it, it comes with: pip install hermes-plugin-{name.replace('_', '-')}"

@@ -105,7 +105,10 @@ class Permissions(Struct):
 
 
 class RouteEntry(Struct):
-    """A place in an order of preference. ``keys``: where its key is looked for even if the plugin is not there."""
+    """A place in an order of preference; ``*``: of all whom the order does not name.
+
+    ``keys``: where its key is looked for even if the plugin is not there.
+    """
 
     provider: str
     keys: list[str] = []
@@ -141,6 +144,11 @@ class Manifest(Struct):
     def routing(self) -> dict[str, list[RouteEntry]]:
         """Named orders of preference among the providers whose key is found."""
         return msgspec.convert(self.provides.get("routing", {}), dict[str, list[RouteEntry]])
+
+    @property
+    def packages(self) -> dict[str, dict[str, str]]:
+        """Contract → name → the distribution that provides it, to be named where it is missing."""
+        return msgspec.convert(self.provides.get("packages", {}), dict[str, dict[str, str]])
 
     @property
     def commands(self) -> dict[str, CommandEntry]:
@@ -187,7 +195,8 @@ def parse_manifest(tree: Any, origin: str) -> Manifest:
     """
     try:
         manifest = msgspec.convert(tree, Manifest)
-        _ = manifest.providers, manifest.routing, manifest.commands, manifest.tools, manifest.tool_modules
+        _ = manifest.providers, manifest.routing, manifest.packages, manifest.commands
+        _ = manifest.tools, manifest.tool_modules
     except msgspec.ValidationError as error:
         name = str(tree.get("name", "")) if isinstance(tree, dict) else ""
         raise PluginError(f"{origin}: {error}", plugin=name, hint="Mend the manifest.") from None

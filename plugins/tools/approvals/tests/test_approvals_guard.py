@@ -60,7 +60,14 @@ def test_the_manifest_is_one_that_the_kernel_reads() -> None:
     manifest = parse_manifest(yaml.safe_load((Path(plugin.__file__).parent / "plugin.yaml").read_text()), "plugin.yaml")
     assert manifest.is_guard
     assert sorted(manifest.hooks) == ["on_approval", "pre_tool_call"]
-    assert manifest.config.defaults() == {"mode": "manual", "timeout": 60, "rules": [], "deny": [], "allow": []}
+    assert manifest.config.defaults() == {
+        "mode": "manual",
+        "timeout": 60,
+        "judge_timeout": 20,
+        "rules": [],
+        "deny": [],
+        "allow": [],
+    }
     assert manifest.options["yolo"].set == {"mode": "off"}
 
 
@@ -377,7 +384,9 @@ def test_other_tools_are_asked_for_by_name_and_code_each_time(make_ctx: Any, wor
 @pytest.mark.parametrize(
     "config",
     [
-        {"mode": "smart"},
+        {"mode": "clever"},
+        {"mode": "smart", "judge_timeout": 0},
+        {"mode": "smart", "judge_timeout": 600},
         {"rules": [{"tool": "terminal"}]},
         {"rules": [{"tool": "terminal", "decision": "maybe"}]},
         {"rules": [{"tool": "terminal", "decision": "deny", "mach": "rm*"}]},

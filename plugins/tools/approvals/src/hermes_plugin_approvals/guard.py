@@ -1,4 +1,4 @@
-"""The order of judgement: hard line, denials, mode, asks, allows, and then what the call does."""
+"""The order of judgement: hard line, denials, mode, asks, allows, what the call does, and a model in mode ``smart``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from .dangers import JOIN
 from .memory import directories, keep_directories, remembered
 from .paths import UNKNOWN
 from .settings import Rule, Settings, denies, matches, parse_settings
+from .smart import second_opinion
 from .subject import Finding, Subject, reason_of, subject_of
 
 
@@ -26,7 +27,7 @@ async def judge(call: ToolCall, ctx: PluginContext) -> Verdict:
     subject = subject_of(call, where)
     verdict = _by_policy(call, subject, settings)
     if verdict is None:
-        verdict = await _by_answers(call, subject, settings, ctx)
+        verdict = await _by_answers(call, subject, where, settings, ctx)
     if subject.cwds and verdict.decision != "deny":
         moved = subject.cwds if verdict.decision == "allow" else (*where, *subject.cwds)
         await _keep(call, tuple(dict.fromkeys(moved)), ctx)
@@ -75,7 +76,9 @@ def _by_policy(call: ToolCall, subject: Subject, settings: Settings) -> Verdict 
     return None
 
 
-async def _by_answers(call: ToolCall, subject: Subject, settings: Settings, ctx: PluginContext) -> Verdict:
+async def _by_answers(
+    call: ToolCall, subject: Subject, where: tuple[str, ...], settings: Settings, ctx: PluginContext
+) -> Verdict:
     left = [finding for finding in subject.findings if not _allowed(finding, call, settings)]
     known = {key for entry in settings.allow for key in entry.split(JOIN)}
     left = [finding for finding in left if finding.key not in known]
@@ -85,13 +88,14 @@ async def _by_answers(call: ToolCall, subject: Subject, settings: Settings, ctx:
     if not left:
         return Verdict(decision="allow")
     keys = sorted({finding.key for finding in left})
-    return Verdict(
+    asked = Verdict(
         decision="ask",
         reason=reason_of(tuple(left)),
         key="" if "" in keys else JOIN.join(keys),
         allow_with=_allow_with(call, left),
         timeout=settings.timeout,
     )
+    return asked if settings.mode == "manual" else await second_opinion(asked, call, left, where, settings, ctx)
 
 
 def _matching(call: ToolCall, texts: tuple[str, ...], settings: Settings, decision: str) -> Rule | None:

@@ -56,3 +56,21 @@ async def directories(session_id: str, ctx: PluginContext) -> tuple[str, ...]:
 
 async def keep_directories(session_id: str, where: tuple[str, ...], ctx: PluginContext) -> None:
     await ctx.state.set(_directories(session_id), list(where))
+
+
+async def kept_opinion(names: Iterable[str], ctx: PluginContext) -> list[str] | None:
+    """What was kept of a model's judgement under the first of the names that has any."""
+    try:
+        for name in names:
+            if found := await ctx.state.get(name):
+                return list(found)
+    except HermesError as error:
+        ctx.log.warning("kept judgements cannot be read: %s", error)
+    return None
+
+
+async def keep_opinion(name: str, opinion: Iterable[str], ctx: PluginContext) -> None:
+    try:
+        await ctx.state.set(name, list(opinion))
+    except HermesError as error:
+        ctx.log.warning("a judgement cannot be kept: %s", error)

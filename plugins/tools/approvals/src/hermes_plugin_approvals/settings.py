@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -18,8 +18,9 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    mode: Literal["manual", "off"] = "manual"
+    mode: Literal["manual", "smart", "off"] = "manual"
     timeout: float = 60.0
+    judge_timeout: Annotated[float, msgspec.Meta(gt=0, le=25)] = 20.0
     rules: tuple[Rule, ...] = ()
     deny: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()

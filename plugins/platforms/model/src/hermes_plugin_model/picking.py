@@ -1,0 +1,85 @@
+"""Picks a provider and a model in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import click
+
+from hermes import App, ConfigError
+from hermes.cli.output import complain
+from hermes.models.credentials import variables
+
+from .choosing import Wanted
+from .listing import as_lines, listing
+
+SHOWN = 20
+"""Models at a time."""
+
+
+class Entry(NamedTuple):
+    """One that can be picked. ``about``: what is told of it."""
+
+    name: str
+    about: str
+
+
+async def pick(app: App) -> Wanted:
+    """Asks for a provider, then for one of its models.
+
+    Raises:
+        ConfigError: there is nothing to pick from.
+        click.Abort: the person gave up.
+    """
+    provider = picked("Provider", await _providers(app))
+    found = await listing(app, provider)
+    if found.live is None:
+        complain(f"Its list could not be had: {found.note}" if found.note else "It has no list of its own.")
+    if not found.models:
+        return Wanted(provider, click.prompt("Model", err=True).strip())
+    head, *lines = as_lines(found)
+    complain(head)
+    models = [Entry(name, line.strip().removeprefix(name).strip()) for name, line in zip(found.ids, lines, strict=True)]
+    return Wanted(provider, picked("Model", models))
+
+
+async def _providers(app: App) -> list[Entry]:
+    """Those whose key is found come first; each with what is found."""
+    router = app.router
+    found = dict(await router.keys_found(app.scope))
+    entries = [Entry(name, source) for name, source in found.items()]
+    for name in sorted(set(router.specs) - set(found)):
+        keys = variables(router.specs[name])
+        entries.append(Entry(name, f"no key: {', '.join(keys)}" if keys else "takes no key"))
+    if not entries:
+        raise ConfigError("There is no provider.", hint="pip install hermes-plugin-openai")
+    return entries
+
+
+def picked(what: str, entries: Sequence[Entry]) -> str:
+    """One of the entries, by its number or name; other words narrow down what is shown."""
+    shown = list(entries)
+    while True:
+        _show(shown)
+        answer = click.prompt(f"{what} (number, name, or part of one)", err=True, default="", show_default=False)
+        answer = answer.strip()
+        if answer.isdigit() and 1 <= int(answer) <= len(shown[:SHOWN]):
+            return shown[int(answer) - 1].name
+        if any(entry.name == answer for entry in entries):
+            return answer
+        fitting = [entry for entry in entries if all(word in entry.name.lower() for word in answer.lower().split())]
+        if len(fitting) == 1:
+            complain(f"{what}: {fitting[0].name}")
+            return fitting[0].name
+        if not fitting:
+            complain(f'Nothing is like "{answer}".')
+        shown = fitting or list(entries)
+
+
+def _show(entries: Sequence[Entry]) -> None:
+    width = max(len(entry.name) for entry in entries[:SHOWN])
+    for number, entry in enumerate(entries[:SHOWN], start=1):
+        complain(f"{number:3}  {entry.name:{width}}  {entry.about}".rstrip())
+    if len(entries) > SHOWN:
+        complain(f"     and {len(entries) - SHOWN} more: type a part of the name")

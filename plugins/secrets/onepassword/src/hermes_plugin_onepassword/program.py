@@ -1,0 +1,76 @@
+"""Runs a program with little in its environment, and for a limited time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import shutil
+import signal
+from collections.abc import Mapping, Sequence
+
+from hermes import PluginError
+
+PLUGIN = "onepassword"
+PASSED = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"}
+    | {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}
+    | {"SSL_CERT_FILE", "SSL_CERT_DIR"}
+)
+"""Variables that the program sees; none of them is a secret."""
+_STAMP = re.compile(r"^\[ERROR\] (?:\d{4}/\d\d/\d\d \d\d:\d\d:\d\d )?")
+
+
+async def answer_of(command: Sequence[str], secrets: Mapping[str, str], seconds: float, hint: str) -> bytes:
+    """What it prints. ``secrets`` are variables for it alone; ``hint``: what to do where it fails.
+
+    Raises:
+        PluginError: it is not there, failed or took too long. The sentence has none of ``secrets``, and nothing of
+            what the program printed to its standard output.
+    """
+    name = command[0]
+    program = shutil.which(name)
+    if program is None:
+        raise PluginError(f"The program {name} is not installed.", plugin=PLUGIN, hint=hint)
+    environment = {key: value for key, value in os.environ.items() if key in PASSED or key.startswith("LC_")}
+    try:
+        process = await asyncio.create_subprocess_exec(
+            program,
+            *command[1:],
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**environment, **secrets},
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise PluginError(f"{program} cannot be run: {error.strerror}.", plugin=PLUGIN, hint=hint) from None
+    try:
+        async with asyncio.timeout(seconds):
+            printed, complaint = await process.communicate()
+    except TimeoutError:
+        raise PluginError(f"{name} did not answer within {seconds:g} seconds.", plugin=PLUGIN, hint=hint) from None
+    finally:
+        await _end(process)
+    if process.returncode:
+        told = _told(complaint, secrets) or f"exit code {process.returncode}"
+        raise PluginError(f"{name} failed: {told}", plugin=PLUGIN, hint=hint)
+    return printed
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Also what it started; nothing happens if it has ended."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+def _told(complaint: bytes, secrets: Mapping[str, str]) -> str:
+    """The first line of a complaint, fit to be shown."""
+    lines = [line.strip() for line in complaint.decode(errors="replace").splitlines() if line.strip()]
+    text = "".join(char for char in (lines or [""])[0] if char.isprintable())
+    for value in secrets.values():
+        text = text.replace(value, "…")
+    return _STAMP.sub("", text)[:300]
