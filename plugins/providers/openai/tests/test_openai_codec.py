@@ -199,7 +199,7 @@ def test_all_options_are_sent_under_their_names() -> None:
     ("name", "sent"), [("my answer!", "my_answer_"), ("", "answer"), ("n" * 80, "n" * 64), ("a-b_9", "a-b_9")]
 )
 def test_names_of_response_formats_are_made_fit(name: str, sent: str) -> None:
-    schema = {"type": "object", "properties": {}}
+    schema = {"type": "object", "properties": {}, "additionalProperties": False}
     form = body(user("x"), response_format=ResponseFormat(name=name, json_schema=schema))["response_format"]
     assert form == {"type": "json_schema", "json_schema": {"name": sent, "strict": True, "schema": schema}}
 

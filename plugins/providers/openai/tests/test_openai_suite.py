@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from hermes import (
+    Endpoint,
     Message,
     ModelEvent,
     ModelFinished,
@@ -29,6 +30,22 @@ class TestChatCompletions(HttpProviderSuite):
     wire = "chat_completions"
     factory = "hermes_plugin_openai.codec:ChatCompletions"
     needs = ("hermes_carrier",)
+
+
+class TestChatCompletionsBySdk(TestChatCompletions):
+    def make_endpoint(self, url: str) -> Endpoint:
+        return msgspec.structs.replace(super().make_endpoint(url), carrier="sdk")
+
+
+class TestResponses(HttpProviderSuite):
+    wire = "responses"
+    factory = "hermes_plugin_openai.responses_codec:Responses"
+    needs = ("hermes_carrier",)
+
+
+class TestResponsesBySdk(TestResponses):
+    def make_endpoint(self, url: str) -> Endpoint:
+        return msgspec.structs.replace(super().make_endpoint(url), carrier="sdk")
 
 
 class Worse(ChatCompletions):

@@ -1,4 +1,4 @@
-"""The transport ``chat_completions``: OpenAI's wire, which most other endpoints speak too."""
+"""The transports ``chat_completions`` and ``responses``: OpenAI's wires; most other endpoints speak the first."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hermes.contracts.service import Provision
 
 if TYPE_CHECKING:
     from .codec import ChatCompletions
+    from .responses_codec import Responses
 
 
 def _chat_completions() -> ChatCompletions:
@@ -18,6 +19,15 @@ def _chat_completions() -> ChatCompletions:
     return ChatCompletions()
 
 
+def _responses() -> Responses:
+    from .responses_codec import Responses
+
+    return Responses()
+
+
 @hookimpl
 def provide() -> Iterable[Provision]:
-    return (Provision("transport", "chat_completions", _chat_completions),)
+    return (
+        Provision("transport", "chat_completions", _chat_completions),
+        Provision("transport", "responses", _responses),
+    )

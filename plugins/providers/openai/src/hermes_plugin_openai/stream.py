@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,18 +17,30 @@ from hermes.contracts.events import (
     ToolCallReady,
     UsageUpdate,
 )
-from hermes.contracts.messages import ToolCallPart, Usage
+from hermes.contracts.messages import Usage
 from hermes.contracts.provider import ModelRequest
-from hermes_carrier.errors import stream_error, without_key
+from hermes_carrier.errors import stream_error
+from hermes_carrier.names import ToolNames
 from hermes_carrier.sse import EventStream
 from hermes_carrier.state import tagged
 
+from . import textual
+from .common import broken, decoded
 from .quirks import Quirks
+from .tags import Said, Tags
 from .toolcalls import ToolCalls
-from .wire import EXTRA_CONTENT, REASONING, REASONING_DETAILS, WireChunk, WireDelta, WireUsage, chunk_decoder
+from .wire import (
+    EXTRA_CONTENT,
+    REASONING,
+    REASONING_DETAILS,
+    WireCall,
+    WireDelta,
+    WireFunction,
+    WireUsage,
+    chunk_decoder,
+)
 
 _REASONS = {"content_filter": "refusal", "function_call": "tool_calls", "max_tokens": "length", "eos": "stop"}
-EXCERPT = 120
 
 
 class Decoder:
@@ -42,9 +53,12 @@ class Decoder:
     def __init__(self, request: ModelRequest, request_id: str = "") -> None:
         self._request = request
         self._request_id = request_id
-        self._keep_reasoning = Quirks.of(request.endpoint).echo_reasoning
+        quirks = Quirks.of(request.endpoint)
+        self._keep_reasoning = quirks.echo_reasoning
+        tagged_text = quirks.think_tags or not quirks.native_tools
+        self._tags = Tags(thinking=quirks.think_tags, calls=not quirks.native_tools) if tagged_text else None
         self._events = EventStream()
-        self._calls = ToolCalls(request.id, self._known_ids)
+        self._calls = ToolCalls(request)
         self._reasoning: list[str] = []
         self._details: list[dict[str, Any]] = []
         self._usage = Usage()
@@ -69,8 +83,7 @@ class Decoder:
     def whole(self, body: bytes) -> Iterator[ModelEvent]:
         yield from self._chunk(body)
         if not self._reason:
-            excerpt = without_key(body[:EXCERPT].decode("utf-8", "replace"), self._request.endpoint)
-            raise self._broken(f"what came is no answer: {excerpt}")
+            raise self._broken("what came is no answer", body)
         yield from self._end()
 
     def _event(self, data: bytes) -> Iterator[ModelEvent]:
@@ -85,10 +98,9 @@ class Decoder:
 
     def _chunk(self, data: bytes) -> Iterator[ModelEvent]:
         try:
-            chunk = _parsed(data)
+            chunk = decoded(data, chunk_decoder)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            excerpt = without_key(data[:EXCERPT].decode("utf-8", "replace"), self._request.endpoint)
-            raise self._broken(f"what came is no piece of an answer ({error}): {excerpt}") from None
+            raise self._broken(f"what came is no piece of an answer ({error})", data) from None
         if chunk.error or chunk.object == "error":
             reported = chunk.error or msgspec.json.decode(data)
             raise stream_error(reported, self._request.endpoint, self._request.model, self._request_id)
@@ -124,12 +136,25 @@ class Decoder:
             yield ThinkingDelta(text=thinking)
         if text:
             self._said = True
-            yield TextDelta(text=text)
+            if self._tags is None:
+                yield TextDelta(text=text)
+            else:
+                yield from self._untagged(self._tags.feed(text))
         if delta.refusal:
             self._said = self._refused = True
             yield TextDelta(text=delta.refusal)
         for piece in delta.tool_calls or ():
             self._calls.add(piece)
+
+    def _untagged(self, found: Iterator[Said]) -> Iterator[ModelEvent]:
+        for kind, text in found:
+            if kind == "thinking":
+                yield ThinkingDelta(text=text)
+            elif kind == "call" and (call := textual.call_of(text)) is not None:
+                name, arguments = call
+                self._calls.add(WireCall(index=len(self._calls), function=WireFunction(name, arguments)))
+            elif text:
+                yield TextDelta(text=text)
 
     def _add_detail(self, detail: dict[str, Any]) -> None:
         """Pieces of one detail are joined again; what is sent back has to be what was said, unchanged."""
@@ -168,10 +193,12 @@ class Decoder:
         """What is known only now: the tool calls, the state to keep, and how it ended."""
         if self._reason == "error":
             raise self._broken("the provider ended the answer with an error")
+        if self._tags is not None:
+            yield from self._untagged(self._tags.finish())
         self.ended = True
         state: dict[str, Any] = {}
         signatures = {}
-        calls = self._calls.finished()
+        calls = self._calls.finished(ToolNames(self._request)) if self._calls else []
         for call, extra in calls:
             yield ToolCallReady(call=call)
             if extra is not None:
@@ -191,33 +218,8 @@ class Decoder:
             reason = "refusal"
         yield ModelFinished(reason=reason, model=self._model, request_id=self._request_id)
 
-    def _known_ids(self) -> set[str]:
-        messages = self._request.messages
-        return {part.id for message in messages for part in message.parts if isinstance(part, ToolCallPart)}
-
-    def _broken(self, what: str) -> StreamBroken:
-        provider = self._request.endpoint.provider
-        return StreamBroken(
-            f"{provider}: {what}",
-            provider=provider,
-            request_id=self._request_id,
-            hint="Try again; where it happens often, something between here and the provider cuts connections.",
-        )
-
-
-def _parsed(data: bytes) -> WireChunk:
-    """The chunk. Half a character, which some servers send where a piece ends inside one, becomes U+FFFD."""
-    try:
-        return chunk_decoder.decode(data)
-    except msgspec.DecodeError:
-        try:
-            text = json.dumps(json.loads(data), ensure_ascii=False)
-        except ValueError:
-            text = ""
-        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        if whole == text:
-            raise
-        return chunk_decoder.decode(whole.encode())
+    def _broken(self, what: str, data: bytes = b"") -> StreamBroken:
+        return broken(self._request, self._request_id, what, data)
 
 
 def _words(value: Any) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
 
 from hermes.contracts.messages import ToolCallPart
+from hermes.contracts.provider import ModelRequest
+from hermes_carrier.names import ToolNames
 
 from .wire import WireCall
 
@@ -40,17 +41,15 @@ class ToolCalls:
     """The calls of one answer, in the order in which they began.
 
     Pieces belong together by their index; where a server leaves that out, or gives several calls the same one, by
-    id and name. ``known``: ids in the conversation, asked for only if there is a call; one of them is never given
-    out again. An id that has to be made is derived from ``seed`` and the call's place.
+    id and name.
     """
 
-    def __init__(self, seed: str, known: Callable[[], Collection[str]]) -> None:
-        self._seed = seed
-        self._known = known
+    def __init__(self, request: ModelRequest) -> None:
+        self._request = request
         self._calls: list[_Pending] = []
 
-    def __bool__(self) -> bool:
-        return bool(self._calls)
+    def __len__(self) -> int:
+        return len(self._calls)
 
     def add(self, piece: WireCall) -> None:
         name = (piece.function.name if piece.function else None) or ""
@@ -86,20 +85,33 @@ class ToolCalls:
         last = self._calls[-1]
         return None if name and last.name and (name != last.name or last.complete) else last
 
-    def finished(self) -> list[tuple[ToolCallPart, Any]]:
+    def finished(self, names: ToolNames) -> list[tuple[ToolCallPart, Any]]:
         """The calls, each with the vendor's extra content or None."""
-        if not self._calls:
-            return []
-        taken = set(self._known())
-        parts = []
-        for place, call in enumerate(self._calls):
-            call_id = call.id
-            attempt = 0
-            while not call_id or call_id in taken:
-                digest = hashlib.sha256(f"{self._seed}\n{place}\n{attempt}".encode()).hexdigest()
-                call_id, attempt = f"call_{digest[:24]}", attempt + 1
-            taken.add(call_id)
-            arguments = call.arguments
-            part = ToolCallPart(id=call_id, name=call.name, arguments=arguments if arguments.strip() else "{}")
-            parts.append((part, call.extra))
-        return parts
+        ids = CallIds(self._request)
+        return [(part_of(ids.free(call.id), names.ours(call.name), call.arguments), call.extra) for call in self._calls]
+
+
+class CallIds:
+    """The ids of one answer's calls: none is given out twice in a conversation.
+
+    One that has to be made is derived from the request's id, so it is the same whenever the answer is read.
+    """
+
+    def __init__(self, request: ModelRequest) -> None:
+        self._seed = request.id
+        self._taken = {
+            part.id for message in request.messages for part in message.parts if isinstance(part, ToolCallPart)
+        }
+
+    def free(self, call_id: str) -> str:
+        """``call_id`` if it is one and still free, else another."""
+        attempt = 0
+        while not call_id or call_id in self._taken:
+            digest = hashlib.sha256(f"{self._seed}\n{attempt}".encode()).hexdigest()
+            call_id, attempt = f"call_{digest[:24]}", attempt + 1
+        self._taken.add(call_id)
+        return call_id
+
+
+def part_of(call_id: str, name: str, arguments: str) -> ToolCallPart:
+    return ToolCallPart(id=call_id, name=name, arguments=arguments if arguments.strip() else "{}")
