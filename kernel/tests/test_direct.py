@@ -30,6 +30,7 @@ from hermes_testkit.scripted import ScriptedModel, call, make_app, say
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 WANTED = {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA}}
+PNG = b"\x89PNG\r\n\x1a\n and so on"
 TOOL = {"type": "object", "properties": {"place": {"type": "string"}}}
 
 
@@ -85,7 +86,7 @@ def test_system_blocks_are_separate_and_blank_ones_left_out(tmp_path: Path, opti
 
 def test_history_keeps_its_roles_and_images_come_last(tmp_path: Path) -> None:
     image = tmp_path / "a.png"
-    image.write_bytes(b"png")
+    image.write_bytes(PNG)
     history = [{"role": "user", "content": "a"}, Message(role="assistant", parts=(TextPart("b"),))]
     images = [image, "https://x.test/c.webp", ImagePart(media_type="image/gif", data=b"g")]
     _, model = asked(tmp_path, "And now?", history=history, images=images)
@@ -96,7 +97,7 @@ def test_history_keeps_its_roles_and_images_come_last(tmp_path: Path) -> None:
         ("user", "And now?"),
     ]
     assert sent[-1].parts[1:] == (
-        ImagePart(media_type="image/png", data=b"png"),
+        ImagePart(media_type="image/png", data=PNG),
         ImagePart(media_type="image/webp", url="https://x.test/c.webp"),
         ImagePart(media_type="image/gif", data=b"g"),
     )

@@ -18,7 +18,7 @@ from hermes.agent.follow import session_events
 from hermes.agent.host import KernelHost
 from hermes.agent.services import ConversationOptions, Services
 from hermes.config.home import Home, find_home, host_environment
-from hermes.config.load import environment_layer, merge, parse_settings, split_sections
+from hermes.config.load import environment_layer, merge, parse_settings, settings_of_environment, split_sections
 from hermes.config.secrets import SECRET_NAME, ScopedSecrets
 from hermes.config.sections import plugin_sections
 from hermes.contracts.errors import HermesError, PluginError, SessionNotFound, StoreError
@@ -193,6 +193,7 @@ class App:
             self.plugins,
             specs=specs,
             off={claim.name: claim.plugin.name for claim in provider_claims(off) if claim.name not in specs},
+            variables=settings_of_environment(self.environ),
             orders={name: claim.value for name, claim in settle("routing", routing_claims(usable))[0].items()},
             vault=self.vault,
             find_secret=self.find_secret,

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from hermes import App, ConfigError, ModelRequest, PluginError, ProviderSpec
+from hermes import App, ConfigError, HermesError, ModelRequest, PluginError, ProviderSpec
 from hermes.models.ask import addressed
+from hermes.models.credentials import shown_address
 from hermes.models.router import Target
 from hermes.models.routing import Place, aliases_of
 from hermes.plugins.manifest import Manifest, parse_manifest
@@ -230,8 +231,9 @@ class TestKeys:
 
     def test_no_key_names_every_variable(self, home: Home) -> None:
         error = home.refused()
-        for name in ("ACME_KEY", "ACME_TOKEN", "BOLT_KEY", "PAIR_TOKEN", "PAIR_ACCESS", "NAMED_KEY"):
-            assert name in str(error)
+        for name in ("ACME_KEY", "ACME_TOKEN", "BOLT_KEY", "PAIR_TOKEN", "PAIR_ACCESS"):
+            assert name in error.hint
+        assert "NAMED_KEY" not in error.hint, "a key that chooses nothing is not looked for"
         assert error.exit_code == 2
 
     def test_the_only_one_of_the_settings_needs_no_key(self, home: Home) -> None:
@@ -474,19 +476,19 @@ class Packages:
 class TestWires:
     def missing(
         self, fresh: Home, transport: str, *plugins: Any, settings: Mapping[str, Any] | None = None
-    ) -> PluginError:
+    ) -> HermesError:
         async def work() -> None:
             changed = {"providers": {"acme": {"transport": transport}}, **(settings or {})}
             async with fresh.app({"ACME_KEY": "k"}, changed, *plugins) as app:
                 await app.router.provider(await app.router.target(app.scope))
 
-        with pytest.raises(PluginError) as caught:
+        with pytest.raises(ConfigError) as caught:
             asyncio.run(work())
         return caught.value
 
     def test_one_that_is_not_installed_names_its_package(self, fresh: Home) -> None:
         error = self.missing(fresh, "morse", Packages())
-        assert str(error) == 'No plugin provides the transport "morse". There are: scripted.'
+        assert str(error) == 'The provider "acme": No plugin provides the transport "morse". There are: scripted.'
         assert error.hint == "pip install hermes-plugin-telegraph"
 
     def test_one_that_nobody_knows(self, fresh: Home) -> None:
@@ -518,3 +520,39 @@ class TestWires:
 def test_a_manifests_packages_have_a_shape() -> None:
     with pytest.raises(PluginError, match="Expected `object`"):
         parse_manifest({"name": "x", "provides": {"packages": ["morse"]}}, "x")
+
+
+@pytest.mark.parametrize("model", ["acmee:acme-5", "acme-ia:acme-5", "acmee/acme-5"])
+def test_a_misspelt_provider_before_a_model_is_told(home: Home, model: str) -> None:
+    for settings in ({}, {"model": {"provider": "bolt"}}):
+        error = home.refused("BOLT_KEY", settings=settings, model=model)
+        assert "Did you mean" in str(error)
+    assert home.target("BOLT_KEY", model="zzz:acme-5").model == "zzz:acme-5", "like no provider's name"
+    assert home.target("MANY_KEY", model=model).model == model, "where names have such parts it may be one"
+
+
+@pytest.mark.parametrize("address", ["http://h:99999/v1", "http://h 1/v1", "ftp://h", "h:80", "http://"])
+def test_an_address_that_is_none_names_who_said_it(home: Home, address: str) -> None:
+    async def work() -> None:
+        async with home.app({"ACME_KEY": "k", "ACME_URL": address}, {}) as app:
+            await app.router.target(app.scope, provider="acme")
+
+    with pytest.raises(ConfigError, match="is no URL") as caught:
+        asyncio.run(work())
+    assert "env:ACME_URL" in caught.value.hint
+
+
+def test_a_password_in_an_address_is_not_shown() -> None:
+    assert shown_address("https://me:secret@host/v1?a=b@c") == "https://***@host/v1?a=b@c"
+    assert shown_address("https://host/v1") == "https://host/v1"
+
+
+def test_a_variable_that_chose_is_named(home: Home) -> None:
+    async def work(environ: dict[str, str]) -> str:
+        async with App(
+            home.folder, plugins=[Providers()], environ=environ, overrides={"plugins": {"enabled": ["-"]}}
+        ) as app:
+            return (await app.router.routing.choose(app.scope)).why
+
+    assert asyncio.run(work({"HERMES_PROVIDER": "acme"})) == "HERMES_PROVIDER names it"
+    assert asyncio.run(work({"HERMES_MODEL": "bolt:b-1"})) == 'HERMES_MODEL says "bolt:b-1"'

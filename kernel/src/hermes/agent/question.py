@@ -12,6 +12,7 @@ from hermes.contracts.messages import ImagePart, Message, Part, SystemBlock, Tex
 from hermes.contracts.provider import ResponseFormat
 from hermes.contracts.values import Value
 
+from .images import image_of
 from .structured import response_format_of
 
 
@@ -98,11 +99,6 @@ def tool_spec(tool: ToolSpec | Mapping[str, Any]) -> ToolSpec:
 def _image(image: ImagePart | str | Path) -> ImagePart:
     if isinstance(image, ImagePart):
         return image
-    media_type = mimetypes.guess_type(str(image))[0] or ""
     if isinstance(image, str) and image.startswith(("http://", "https://")):
-        return ImagePart(media_type=media_type, url=image)
-    try:
-        data = Path(image).read_bytes()
-    except OSError as error:
-        raise ConfigError(f"The image {image} cannot be read: {error.strerror}.") from None
-    return ImagePart(media_type=media_type, data=data)
+        return ImagePart(media_type=mimetypes.guess_type(image)[0] or "", url=image)
+    return image_of(image)

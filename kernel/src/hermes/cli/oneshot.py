@@ -34,7 +34,12 @@ class OneShot:
         self._silent = request.quiet or request.final_only
         self._finished: TurnFinished | None = None
         self._streaming = out.is_terminal and not self._silent and not request.as_json
-        self._show = Show(out, text=self._streaming, progress=not self._silent and not request.as_json)
+        self._show = Show(
+            out,
+            text=self._streaming,
+            progress=not self._silent and not request.as_json,
+            changes=not request.quiet and not request.as_json,
+        )
 
     async def run(self) -> int:
         session_id, problem = "", None

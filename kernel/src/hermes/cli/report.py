@@ -23,6 +23,7 @@ def exit_code(finished: TurnFinished) -> int:
 
 def error_line(error: ErrorInfo, log_file: Path) -> str:
     """One line: what, provider, status, code, what to do, where more is."""
+    text = " ".join(error.message.split())
     details = [
         f"{name} {value}"
         for name, value in (
@@ -31,9 +32,8 @@ def error_line(error: ErrorInfo, log_file: Path) -> str:
             ("code", error.code),
             ("request", error.request_id),
         )
-        if value
+        if value and str(value) not in text
     ]
-    text = " ".join(error.message.split())
     parts = [f"hermes: {text}", f"({', '.join(details)})" if details else "", " ".join(error.hint.split())]
     return " ".join(part for part in parts if part) + f" [log: {log_file}]"
 

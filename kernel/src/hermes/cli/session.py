@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import mimetypes
 import sys
 from pathlib import Path
 from typing import Any
 
 from hermes.agent.calls import Asking
 from hermes.agent.conversation import Conversation
+from hermes.agent.images import image_of
 from hermes.app import App
 from hermes.contracts.errors import ConfigError, SessionNotFound
-from hermes.contracts.messages import ImagePart, Part, SystemBlock, TextPart, sendable
+from hermes.contracts.messages import Part, SystemBlock, TextPart, sendable
 
 from .options import ChatRequest
 from .output import complain
 
-IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
-IMAGE_BYTES = 20 << 20
 PR_SET_DUMPABLE = 4
 
 
@@ -75,17 +73,7 @@ async def make_conversation(app: App, request: ChatRequest, asking: Asking) -> C
 
 def message_parts(prompt: str, images: tuple[str, ...]) -> list[Part]:
     parts: list[Part] = [TextPart(sendable(prompt))]
-    for name in images:
-        media_type = mimetypes.guess_type(name)[0] or ""
-        if media_type not in IMAGE_TYPES:
-            raise ConfigError(
-                f"{name} is no image that models take ({media_type or 'unknown type'}).",
-                hint=f"Convert it to one of: {', '.join(kind.partition('/')[2] for kind in IMAGE_TYPES)}.",
-            )
-        data = _read(name)
-        if len(data) > IMAGE_BYTES:
-            raise ConfigError(f"{name} is too large: {len(data) >> 20} MB.", hint="Send at most 20 MB.")
-        parts.append(ImagePart(media_type=media_type, data=data))
+    parts += [image_of(name) for name in images]
     return parts
 
 

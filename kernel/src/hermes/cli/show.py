@@ -27,12 +27,15 @@ SHORT = 100
 
 
 class Show:
-    """``text``: the answer as it comes, on stdout. ``progress``: what the tools do, on stderr."""
+    """``text``: the answer as it comes, on stdout. ``progress``: what the tools do, on stderr; without it ``changes``:
+    at least that another model answers.
+    """
 
-    def __init__(self, out: Output, *, text: bool, progress: bool) -> None:
+    def __init__(self, out: Output, *, text: bool, progress: bool, changes: bool = False) -> None:
         self._out = out
         self._text = text
         self._progress = progress
+        self._changes = changes
         self._open = False
 
     def event(self, event: AnyEvent) -> None:
@@ -43,7 +46,7 @@ class Show:
             case ModelRetry():
                 if self._text and event.restart:
                     self._line("[the answer was cut and starts anew]")
-                self._line(f"[{event.error.message} Trying again in {event.seconds:.1f} s: {event.provider}]")
+                self._line(f"[{event.error.message} {_next(event)}]", always=event.fallback)
             case ToolStarted():
                 self._line(f"· {event.name} {short(event.arguments)}")
             case ToolFinished():
@@ -64,10 +67,16 @@ class Show:
             self._out.line()
             self._open = False
 
-    def _line(self, text: str) -> None:
-        if self._progress:
+    def _line(self, text: str, *, always: bool = False) -> None:
+        if self._progress or (always and self._changes):
             self.end_text()
             complain(text)
+
+
+def _next(event: ModelRetry) -> str:
+    if event.fallback:
+        return f"Falling back to {event.provider}:{event.model}."
+    return f"Trying again in {event.seconds:.1f} s." if event.seconds else "Trying again."
 
 
 def short(arguments: dict[str, object]) -> str:

@@ -100,6 +100,11 @@ def environment_layer(environ: Mapping[str, str]) -> Tree:
     return tree
 
 
+def settings_of_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The settings that the environment sets, each with the variable that does."""
+    return {dotted: variable for variable, dotted in ENVIRONMENT.items() if environ.get(variable, "").strip()}
+
+
 def split_sections(tree: Tree) -> tuple[Tree, Tree]:
     """The kernel's part of the tree, and the rest, which is for plugins to declare."""
     own = {key: value for key, value in tree.items() if key in Settings.__struct_fields__}

@@ -40,11 +40,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return next(iter(nearest_few(name, known, most=1)), "")
 
 
-def nearest_few(name: str, known: Iterable[str], *, most: int = 3) -> list[str]:
-    """The known names that ``name`` is like, the most like it first."""
+def nearest_few(name: str, known: Iterable[str], *, most: int = 3, alike: float = 0.6) -> list[str]:
+    """The known names that ``name`` is like, the most like it first. ``alike``: how much so, from 0 to 1."""
     import difflib  # only ever needed on the way to an error
 
-    return difflib.get_close_matches(name, list(known), n=most)
+    return difflib.get_close_matches(name, list(known), n=most, cutoff=alike)
 
 
 class HermesError(Exception):

@@ -103,9 +103,11 @@ class ModelRetry(Event, tag="model_retry"):
     seconds: float
     """Until the next attempt."""
     provider: str
-    """Of the next attempt; another than the error's is the fallback."""
+    """Of the next attempt."""
     model: str
     restart: bool = False
+    fallback: bool = False
+    """It goes to another model, of ``fallback_providers``."""
 
 
 class ToolStarted(Event, tag="tool_started"):

@@ -78,6 +78,8 @@ class ProviderSpec(Value, kw_only=True, forbid_unknown_fields=True):
     """``{session}`` in a value stands for the session's id."""
     models: list[str | ModelInfo] = []
     """Known ones; the first is the default."""
+    prices_of: str = ""
+    """The day that the prices in ``models`` are of, as ``2026-11-21``."""
     priority: int = 100
     """Order of preference among the providers whose key is found; the lowest first."""
     carrier: Literal["http", "sdk"] = "http"

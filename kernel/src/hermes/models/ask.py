@@ -50,6 +50,7 @@ class Again(NamedTuple):
 
     target: Target
     seconds: float = 0.0
+    fallback: bool = False
     shorter: bool = False
 
 
@@ -134,6 +135,7 @@ class ModelAsk:
                 provider=self.target.provider,
                 model=self.target.model,
                 restart=self.answer.shown,
+                fallback=again.fallback,
             )
             if again.seconds:
                 await self._router.clock.sleep(again.seconds)
@@ -184,7 +186,7 @@ class ModelAsk:
                 continue
             self._attempt_here, self._request = 0, None
             self._once.clear()
-            return Again(target)
+            return Again(target, fallback=True)
         return None
 
     async def _attempt(self, call: ModelCall) -> AsyncIterator[Event]:

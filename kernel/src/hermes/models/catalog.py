@@ -90,7 +90,9 @@ class Catalog:
         listed = {info.id: info for info in live.models} if live else {}
         found = []
         for name in models:
-            known = _filled(KnownModel(ModelInfo(id=name)), told.get(name), f"the manifest of {provider}")
+            known = _filled(
+                KnownModel(ModelInfo(id=name)), told.get(name), f"the manifest of {provider}", spec.prices_of
+            )
             if live is not None:
                 known = _filled(known, listed.get(name), f"the list of {provider}", _day(live.at))
             if not _complete(known.info):

@@ -199,19 +199,20 @@ async def endpoint_of(
     instead = next((option for option in spec.key_options if options.get(option)), "")
     if credential is None and not instead and not spec.key_optional and (names or spec.oauth):
         raise _no_key(provider, spec, names)
+    named = f"model.base_url, or providers.{provider}.base_url,"
     if not base_url and spec.base_url_env:
-        base_url, _ = await credentials.find(spec.base_url_env, scope)
+        base_url, source = await credentials.find(spec.base_url_env, scope)
+        named = source if base_url else named
     address = base_url or (credential.base_url if credential else "") or _filled(provider, spec, options)
     if not address and spec.base_url_env:
         raise ConfigError(
             f'The provider "{provider}" has no address.',
             hint=f"Set {spec.base_url_env}, or providers.{provider}.base_url, to something like https://host/v1",
         )
-    parts = urlsplit(address)
-    if address and (parts.scheme not in ("http", "https") or not parts.hostname):
+    if address and not _is_url(address):
         raise ConfigError(
-            f'The address of the provider "{provider}" is no URL: {address!r}.',
-            hint=f"Set providers.{provider}.base_url to something like https://host/v1",
+            f'The address of the provider "{provider}" is no URL: {shown_address(address)!r}.',
+            hint=f"Set {named} to something like https://host/v1",
         )
     return Endpoint(
         provider=provider,
@@ -226,6 +227,20 @@ async def endpoint_of(
         billing_url=spec.billing_url,
         key_url=spec.key_url,
     )
+
+
+def _is_url(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not any(map(str.isspace, address))
+
+
+def shown_address(address: str) -> str:
+    """An address as it may be shown: without a password."""
+    return re.sub(r"(?<=://)[^/?#@]*@", "***@", address)
 
 
 async def body_of(spec: ProviderSpec, scope: Scope, find: FindSecret) -> dict[str, Any]:

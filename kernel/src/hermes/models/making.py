@@ -35,9 +35,11 @@ def make_router(
     clock: Clock,
     jitter: Callable[[], float],
     off: Mapping[str, str],
+    variables: Mapping[str, str],
     log: logging.Logger,
 ) -> Router:
-    """``learn`` is told of every key that is used, so that it is redacted. ``off``: see `Routing`."""
+    """``learn`` is told of every key that is used, so that it is redacted. ``off`` and
+    ``variables``: see `Routing`."""
 
     async def refresher() -> TokenRefresher:
         if not (names := plugins.names("token_refresher", trusted=True)):
@@ -68,4 +70,6 @@ def make_router(
         clock=clock,
     )
     catalog = Catalog(lambda: home.cache, lookup, clock)
-    return Router(settings, specs, orders, plugins, credentials, catalog, clock=clock, jitter=jitter, off=off)
+    return Router(
+        settings, specs, orders, plugins, credentials, catalog, clock=clock, jitter=jitter, off=off, variables=variables
+    )

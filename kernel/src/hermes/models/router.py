@@ -12,7 +12,7 @@ import msgspec
 
 from hermes.config.load import merge
 from hermes.config.schema import Settings
-from hermes.contracts.errors import ConfigError, ProviderError
+from hermes.contracts.errors import ConfigError, PluginError, ProviderError
 from hermes.contracts.host import Clock
 from hermes.contracts.provider import Endpoint, ModelInfo, ModelsQuery, Provider, ProviderQuery, ProviderSpec
 from hermes.contracts.scope import Scope
@@ -67,6 +67,7 @@ class Router:
         clock: Clock,
         jitter: Callable[[], float],
         off: Mapping[str, str],
+        variables: Mapping[str, str],
     ) -> None:
         self.settings = settings
         self.plugins = plugins
@@ -77,7 +78,9 @@ class Router:
         self.specs = dict(specs)
         for name, own in settings.providers.items():
             self.specs[name] = laid_over(self.specs.get(name), own)
-        self.routing = Routing(settings.model, self.specs, list(settings.providers), orders, credentials, off)
+        self.routing = Routing(
+            settings.model, self.specs, list(settings.providers), orders, credentials, off, variables
+        )
 
     def split(self, model: str) -> tuple[str, str]:
         """``provider:model`` into its halves, where the first is a provider; many models have colons too."""
@@ -168,9 +171,15 @@ class Router:
         """The wire that the target speaks.
 
         Raises:
-            PluginError: no plugin provides it.
+            PluginError: no plugin provides it; ConfigError where it is the settings that name it.
         """
-        found: Provider = await self.plugins.provided("transport", target.spec.transport)
+        transport = target.spec.transport
+        try:
+            found: Provider = await self.plugins.provided("transport", transport)
+        except PluginError as error:
+            if target.provider in self.settings.providers and transport not in self.plugins.names("transport"):
+                raise ConfigError(f'The provider "{target.provider}": {error}', hint=error.hint) from None
+            raise
         return found
 
     async def keys_found(self, scope: Scope) -> list[tuple[str, str]]:

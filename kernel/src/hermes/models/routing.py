@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from hermes.config.schema import ModelSection
-from hermes.contracts.errors import ConfigError, nearest
+from hermes.contracts.errors import ConfigError, nearest, nearest_few
 from hermes.contracts.provider import ProviderSpec
 from hermes.contracts.scope import Scope
 from hermes.plugins.manifest import RouteEntry
@@ -40,7 +40,8 @@ class Place(NamedTuple):
 class Routing:
     """``specs`` are the providers by id, ``orders`` the named orders of preference among keys found.
 
-    ``off``: providers whose plugin the user has switched off, with the plugin's name.
+    ``off``: providers whose plugin the user has switched off, with the plugin's name. ``variables``: settings that are
+    the environment's word, with the variable's name.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Routing:
         orders: Mapping[str, Sequence[RouteEntry]],
         credentials: Credentials,
         off: Mapping[str, str],
+        variables: Mapping[str, str],
     ) -> None:
         self._settings = settings
         self._specs = specs
@@ -58,6 +60,7 @@ class Routing:
         self._orders = orders
         self._credentials = credentials
         self._off = off
+        self._variables = variables
         self.aliases = aliases_of(specs)
 
     def named(self, name: str) -> str:
@@ -88,10 +91,11 @@ class Routing:
         if settings.provider:
             configured = self.named(settings.provider)
             model = model or self.default_of(configured)
-            return Choice(configured, model, "the setting model.provider names it", configured=True)
+            self._check_spelling(model, configured)
+            return Choice(configured, model, f"{self._said('model.provider')} names it", configured=True)
         default_provider, default = self.split(settings.default)
         if default_provider and not model:
-            return Choice(default_provider, default, f'the setting model.default says "{settings.default}"')
+            return Choice(default_provider, default, f'{self._said("model.default")} says "{settings.default}"')
         return await self._automatic(scope, model or default)
 
     def default_of(self, provider: str) -> str:
@@ -123,6 +127,19 @@ class Routing:
         if colon and self.named(prefix) not in self._specs and prefix.lower() in ordered | set(self._off):
             raise self.unknown(prefix.lower())
 
+    def _check_spelling(self, model: str, provider: str) -> None:
+        """Raises ConfigError: the model's beginning is almost a provider, and at this one names have no such parts."""
+        spec = self._specs.get(provider)
+        prefix, mark, _ = model.partition(":")
+        if not mark:
+            prefix, mark, _ = model.partition("/")
+        if spec is None or not mark or spec.aggregator or not spec.models or _lists(spec, model):
+            return
+        if any(mark in info.id for info in known_models(spec)) or self.named(prefix) in self._specs:
+            return
+        if nearest_few(prefix.lower(), [*self._specs, *self.aliases], most=1, alike=0.8):
+            raise self.unknown(prefix)
+
     async def keys_found(self, scope: Scope) -> list[tuple[str, str]]:
         """The providers whose key is found and where, in order of preference."""
         return [
@@ -131,11 +148,12 @@ class Routing:
 
     async def _automatic(self, scope: Scope, model: str) -> Choice:
         order = self._settings.routing
-        found = [place for place in await self.places(scope) if place.source]
+        places = await self.places(scope)
+        found = [place for place in places if place.source]
         if not found:
             if len(self._own) == 1:
                 return Choice(self._own[0], model, "it is the only one in the settings' providers")
-            raise self._nothing_found()
+            raise self._nothing_found(places)
         name, source = found[0].provider, found[0].source
         if not found[0].installed:
             raise ConfigError(
@@ -144,7 +162,15 @@ class Routing:
             )
         why = f'{source} is set, and "{name}" comes first in the order "{order}"'
         usable = [(place.provider, place.source) for place in found if place.installed]
-        return self._for_model(model, usable) or Choice(name, model, why)
+        chosen = self._for_model(model, usable)
+        if chosen is None:
+            self._check_spelling(model, name)
+        return chosen or Choice(name, model, why)
+
+    def _said(self, setting: str) -> str:
+        """Whose word a setting is."""
+        variable = self._variables.get(setting)
+        return variable if variable else f"the setting {setting}"
 
     def _for_model(self, model: str, found: list[tuple[str, str]]) -> Choice | None:
         """Where a model is asked for: the first with a key that serves it; None if the first of all is to have it."""
@@ -223,16 +249,22 @@ class Routing:
                 f'The provider "{name}" comes with the plugin "{plugin}", which is switched off.',
                 hint=f"hermes plugins enable {plugin}",
             )
-        near = nearest(name, [*self._specs, *self.aliases])
-        meant = f' Did you mean "{near}"?' if near else f" There are: {', '.join(sorted(self._specs))}."
-        return ConfigError(f'No provider "{name}".{meant} Others come with: pip install hermes-plugin-{near or name}')
-
-    def _nothing_found(self) -> ConfigError:
-        looked = sorted({name for spec in self._specs.values() for name in variables(spec)})
+        if near := nearest(name.lower(), [*self._specs, *self.aliases]):
+            return ConfigError(f'No provider "{name}". Did you mean "{near}"?', hint="See them all: hermes model list")
         return ConfigError(
-            f"No provider is chosen, and no key is found (looked for: {', '.join(looked) or 'none'}).",
-            hint="Export one of these, put it into the home's .env, log in (hermes auth login PROVIDER), or name a "
-            "provider: -m PROVIDER:MODEL. To look around without one: hermes demo",
+            f'No provider "{name}". There are: {", ".join(sorted(self._specs))}.',
+            hint=f"If there is a plugin for it: pip install hermes-plugin-{name} - or describe it under providers: in "
+            "the settings.",
+        )
+
+    def _nothing_found(self, places: Sequence[Place]) -> ConfigError:
+        looked = "; ".join(f"{place.provider}: {', '.join(place.keys)}" for place in places if place.keys)
+        example = next((place.keys[0] for place in places if place.keys), "SOME_API_KEY")
+        return ConfigError(
+            "No provider is chosen, and no key is found.",
+            hint=f"Export a key, such as {example}=…, or put it into the home's .env; log in: hermes auth login "
+            "PROVIDER; or name a provider that needs none: -m PROVIDER:MODEL. To look around without one: hermes demo. "
+            f"Looked for, in this order: {looked or 'none'}.",
         )
 
 
