@@ -26,6 +26,7 @@ from hermes import (
     ask,
     text_of,
 )
+from hermes_testkit.model_server import ModelServer
 from hermes_testkit.scripted import ScriptedModel, call, make_app, say
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
@@ -217,3 +218,73 @@ def test_two_users_call_with_their_own_keys(tmp_path: Path) -> None:
         return await ask("Hi", app=app)
 
     assert asyncio.run(work()) == ["key-of-one", "key-of-two", "ours"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"response_format": "json"}, "invalid response_format"),
+        ({"tools": "x"}, "`tools` has to be a list"),
+        ({"tools": ["x"]}, "A tool is 'x'"),
+        ({"history": "x"}, "`history` has to be a list"),
+        ({"history": ["x"]}, "A turn of the history"),
+        ({"history": [{"role": "user", "content": "  "}]}, "A turn of the history"),
+        ({"max_tokens": "x"}, "An option of the call"),
+        ({"nonsense": 1}, "unknown field `nonsense`"),
+        ({"reasoning_effort": "huge"}, "Invalid enum value"),
+    ],
+)
+def test_arguments_of_a_wrong_type_are_told(tmp_path: Path, options: Any, says: str) -> None:
+    model = ScriptedModel()
+    with pytest.raises(ConfigError, match=says):
+        asked(tmp_path, "Hi", model=model, **options)
+    assert model.requests == []
+
+
+def test_a_blank_prompt_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nothing to ask"):
+        asked(tmp_path, "  \n ")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#/nope"},
+        {"$ref": "#"},
+        {"type": "object", "properties": {"a": {"$ref": "other.json"}}},
+        {"properties": {"a": {"items": [{"$ref": "#/$defs/x"}]}}},
+    ],
+)
+def test_a_schema_that_refers_to_nothing_is_told_before_any_call(tmp_path: Path, schema: Any) -> None:
+    model = ScriptedModel()
+    wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    with pytest.raises(ConfigError, match="invalid response_format: the schema refers to"):
+        asked(tmp_path, "Hi", response_format=wanted, model=model)
+    assert model.requests == []
+
+
+def test_what_a_schema_refers_to_is_never_fetched(tmp_path: Path, model_server: ModelServer) -> None:
+    schema = {"$ref": f"{model_server.root}/schema.json"}
+    wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    with pytest.raises(ConfigError, match="which is not in it"):
+        asked(tmp_path, "Hi", response_format=wanted)
+    assert model_server.requests + model_server.other_requests == []
+
+
+def test_a_schema_may_refer_to_its_own_parts(tmp_path: Path) -> None:
+    node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}, "required": ["n"]}
+    wanted = {
+        "type": "json_schema",
+        "json_schema": {"name": "n", "schema": {"$ref": "#/$defs/node", "$defs": {"node": node}}},
+    }
+    reply, _ = asked(tmp_path, "Hi", response_format=wanted, model=ScriptedModel([say('{"n": 1, "next": {"n": 2}}')]))
+    assert reply.text
+
+
+def test_a_result_is_not_taken_where_a_loop_runs(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with make_app(tmp_path) as app:
+            with pytest.raises(HermesError, match="An event loop is running"):
+                ask("Hi", app=app).result()
+
+    asyncio.run(work())

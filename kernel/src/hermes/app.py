@@ -19,7 +19,7 @@ from hermes.agent.host import KernelHost
 from hermes.agent.services import ConversationOptions, Services
 from hermes.config.home import Home, find_home, host_environment
 from hermes.config.load import environment_layer, merge, parse_settings, settings_of_environment, split_sections
-from hermes.config.secrets import SECRET_NAME, ScopedSecrets
+from hermes.config.secrets import SECRET_NAME, ScopedSecrets, looks_like_path
 from hermes.config.sections import plugin_sections
 from hermes.contracts.errors import HermesError, PluginError, SessionNotFound, StoreError
 from hermes.contracts.events import AnyEvent
@@ -97,8 +97,8 @@ class App:
         indexed = self._read_settings(overrides or {})
         self._secrets = ScopedSecrets(self.environ, self.home.env_file, self.home.users)
         self.vault = Vault(self.home.auth_file, self.home.run)
-        redactor = self._redactor(indexed)
-        self._learn_secret = redactor.learn
+        redactor = self._make_redactor(indexed)
+        self._redactor = redactor
         self.redact = redactor.redact if self.settings.security.redact_secrets else lambda text: text
         self.log = set_up_logs(
             self.home.logs,
@@ -203,7 +203,7 @@ class App:
             log=self.log,
         )
 
-    def _redactor(self, indexed: list[IndexedPlugin]) -> Redactor:
+    def _make_redactor(self, indexed: list[IndexedPlugin]) -> Redactor:
         patterns = [text for plugin in indexed if not plugin.problem for text in plugin.manifest.secret_patterns]
         stored = [text for entry in self.vault.all() for text in (entry.secret, entry.refresh) if text]
         return Redactor(patterns, [*self._secrets.values(), *stored])
@@ -232,6 +232,10 @@ class App:
 
             self._store = open_store(None if self._in_memory else self.home.path)
         return self._store
+
+    def _learn_secret(self, value: str) -> None:
+        if not looks_like_path(value):
+            self._redactor.learn(value)
 
     @property
     def scope(self) -> Scope:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from hermes.agent.budget import SpendingLimits
-from hermes.agent.question import Question, question_of
+from hermes.agent.question import Question, RequestOptions, question_of
 from hermes.agent.services import Services
 from hermes.agent.structured import MAX_MISFITS, does_not_fit, misfit, say_again, unfenced
 from hermes.app import App
@@ -139,7 +139,11 @@ class DirectCall:
             finally:
                 await self._app.close_connections()
 
-        return asyncio.run(work())
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(work())
+        raise HermesError("An event loop is running here.", hint="Await the call instead of taking its result.")
 
     @property
     def reply(self) -> Reply:
@@ -183,6 +187,7 @@ class DirectCall:
                 provider=ask.target.provider,
                 model=ask.target.model,
                 restart=True,
+                step="repair",
             )
             messages = (
                 *messages,
@@ -217,7 +222,7 @@ class DirectCall:
                 messages=messages,
                 tools=question.tools,
                 response_format=question.response_format,
-                **question.options,
+                **{name: getattr(question.options, name) for name in RequestOptions.__struct_fields__},
             )
 
         hooks = services.plugins.hooks.for_turn("library")

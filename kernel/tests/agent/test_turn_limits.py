@@ -165,7 +165,7 @@ def test_an_answer_that_pauses_is_gone_on_with(tmp_path: Path) -> None:
     [
         ({"turn_usd": 0.0004}, 3, "budget.turn_usd"),
         ({"session_tokens": 40}, 3, "45 of 40 tokens"),
-        ({"day_usd": 0.0001}, 1, "$0.0001 of $0.00 were spent today"),
+        ({"day_usd": 0.0001}, 1, "$0.0001 of $0.0001 were spent today"),
         ({"day_tokens": 1, "turn_usd": 9}, 1, "budget.day_tokens"),
     ],
 )
@@ -278,3 +278,31 @@ def test_a_side_effect_is_not_repeated_when_the_model_fails_after_it(tmp_path: P
     (retry,) = [event for event in events if isinstance(event, ModelRetry)]
     assert retry.restart, "what was shown of the failed answer is void"
     assert finished.usage == Usage(input_tokens=20, output_tokens=10)
+
+
+def test_without_an_engine_the_earlier_turns_are_left_out_once(tmp_path: Path) -> None:
+    long = "word " * 100
+    model = ScriptedModel([*(say(long) for _ in range(6)), [ContextOverflow("too long")], say("ok")])
+
+    async def work() -> list[AnyEvent]:
+        async with make_app(tmp_path, model=model, clock=SetClock()) as app:
+            conversation = await app.conversation()
+            for number in range(6):
+                await collect(conversation.send(f"Turn {number}"))
+            return await collect(conversation.send("And now?"))
+
+    events = asyncio.run(work())
+    assert isinstance(events[-1], TurnFinished)
+    assert events[-1].text == "ok"
+    assert [event.step for event in events if isinstance(event, ModelRetry)] == ["compress"]
+    whole, left = model.requests[-2].messages, model.requests[-1].messages
+    assert (len(whole), len(left)) == (13, 5)
+    assert text_of(left[0].parts).startswith("[Earlier messages were left out")
+    assert text_of(left[0].parts).endswith("Turn 4")
+    assert left[1:] == whole[9:]
+
+
+def test_a_single_turn_that_is_too_long_is_a_clear_error(tmp_path: Path) -> None:
+    model = ScriptedModel([[ContextOverflow("too long", hint="Start anew.")]])
+    finished, _ = turn(tmp_path, model)
+    assert (error_of(finished), len(model.requests)) == ("too long Start anew.", 1)

@@ -100,9 +100,8 @@ class AuxiliaryModels:
         self, router: Router, section: AuxiliarySection, request: AuxRequest, own: SessionInfo | None
     ) -> Target:
         """The task's own model, or the cheapest of its provider's that can do it."""
-        named = section.model if section.model not in ("auto", "main") else ""
-        if section.provider or named:
-            chosen = await router.target(request.scope, provider=section.provider, model=named)
+        if section.provider or section.named:
+            chosen = await router.target(request.scope, provider=section.provider, model=section.named)
         elif own is not None:
             chosen = await router.target(request.scope, provider=own.provider, model=own.model)
         else:

@@ -74,7 +74,7 @@ class SpendingLimits:
             dollars = sum(entry.cost_usd or 0.0 for entry in sums)
             dollars += sum(spent.cost_usd or 0.0 for spent in since_then)
             if limit.usd is not None and dollars >= limit.usd:
-                raise _exceeded(limit, "usd", f"${dollars:.4f} of ${limit.usd:.2f}")
+                raise _exceeded(limit, "usd", f"${dollars:.4f} of ${limit.usd:g}")
             if limit.tokens is not None and tokens >= limit.tokens:
                 raise _exceeded(limit, "tokens", f"{tokens:,} of {limit.tokens:,} tokens")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hermes.contracts.errors import ConfigError, HermesError
@@ -24,9 +24,12 @@ def response_format_of(wanted: Mapping[str, Any] | ResponseFormat | None) -> Res
     Raises:
         ConfigError: it is none of these, or the schema is none.
     """
+    if not isinstance(wanted, Mapping | ResponseFormat | None):
+        raise _invalid(f"it has to be a mapping, not {wanted!r:.80}")
     found = _read(wanted) if isinstance(wanted, Mapping) else wanted
     if found is not None:
-        _validator(found)
+        _check_references(found)
+        misfit("null", found)
     return found
 
 
@@ -56,7 +59,10 @@ def misfit(text: str, wanted: ResponseFormat) -> str:
         value = json.loads(text)
     except ValueError as error:
         return f"it is not JSON ({error})"
-    wrong = next(iter(_validator(wanted).iter_errors(value)), None)
+    try:
+        wrong = next(iter(_validator(wanted).iter_errors(value)), None)
+    except RecursionError:
+        raise _invalid("the schema refers to itself without end") from None
     return f"at {wrong.json_path}: {wrong.message[:300]}" if wrong is not None else ""
 
 
@@ -80,14 +86,42 @@ def unfenced(text: str) -> str:
 def _validator(wanted: ResponseFormat) -> Validator:
     from jsonschema import SchemaError
     from jsonschema.validators import Draft202012Validator, validator_for
+    from referencing import Registry
 
     kind = validator_for(wanted.json_schema, default=Draft202012Validator)
     try:
         kind.check_schema(wanted.json_schema)
     except SchemaError as error:
         raise _invalid(f"the schema is none: {error.message[:300]}") from None
-    made: Validator = kind(wanted.json_schema)
+    # With a registry of its own, nothing that a schema refers to is fetched.
+    made: Validator = kind(wanted.json_schema, registry=Registry())
     return made
+
+
+def _check_references(wanted: ResponseFormat) -> None:
+    """Raises ConfigError: the schema refers to what is not in it."""
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
+
+    resolver = Registry().resolver_with_root(DRAFT202012.create_resource(wanted.json_schema))
+    for reference in _references(wanted.json_schema):
+        try:
+            resolver.lookup(reference)
+        except Unresolvable:
+            raise _invalid(f'the schema refers to "{reference}", which is not in it') from None
+
+
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, Mapping):
+        for key in ("$ref", "$dynamicRef"):
+            if isinstance(schema.get(key), str):
+                yield schema[key]
+        for inner in schema.values():
+            yield from _references(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            yield from _references(inner)
 
 
 def _invalid(problem: str) -> ConfigError:

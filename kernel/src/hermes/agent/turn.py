@@ -33,6 +33,7 @@ from .budget import SpendingLimits, TurnBudget
 from .calls import ToolPhase
 from .journal import Journal
 from .structured import MAX_MISFITS, does_not_fit, misfit, say_again, unfenced
+from .trimming import later_half
 
 Answer = TypeVar("Answer")
 MAX_CONTINUES = 3
@@ -257,7 +258,10 @@ class Turn:
         """For a target, of which the context engine is told. ``shorter``: the last one was too long."""
         messages, engine, session_id = tuple(self._history), self._engine, self._session.id
         if engine is None and shorter:
-            return None
+            left = later_half(messages)
+            if left is None:
+                return None
+            messages = left
         if engine is not None:
             if self._told != (target.provider, target.model):
                 self._told = (target.provider, target.model)

@@ -72,6 +72,7 @@ async def _examine(home: Path, index: Index, *, offline: bool) -> list[Finding]:
         findings.append(await _store(app))
         findings += [finding async for finding in _secret_sources(app)]
         findings += [finding async for finding in _provider(app, offline=offline)]
+        findings += [finding async for finding in _other_models(app)]
         findings.append(_secrets_file(app))
     return findings
 
@@ -186,6 +187,21 @@ async def _provider(app: App, *, offline: bool) -> AsyncIterator[Finding]:
         listed = any(model.id == target.model for model in known.models)
         text = f"{len(known.models)} models" + ("" if listed else f"; {target.model} is not among them")
         yield Finding("reach", "ok" if listed else "warning", text)
+
+
+async def _other_models(app: App) -> AsyncIterator[Finding]:
+    """Fallbacks and the models of auxiliary tasks, which are needed only some time."""
+    for name in app.settings.fallback_providers:
+        try:
+            target = await app.router.fallback(name, app.scope)
+            await app.router.provider(target)
+        except HermesError as error:
+            yield Finding("fallback", "warning", f"{name}: {error}", error.hint)
+    for task, section in app.settings.auxiliary.items():
+        try:
+            await app.router.target(app.scope, provider=section.provider, model=section.named)
+        except HermesError as error:
+            yield Finding("auxiliary", "warning", f"{task}: {error}", error.hint)
 
 
 def _secrets_file(app: App) -> Finding:

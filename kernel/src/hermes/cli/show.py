@@ -46,7 +46,7 @@ class Show:
             case ModelRetry():
                 if self._text and event.restart:
                     self._line("[the answer was cut and starts anew]")
-                self._line(f"[{event.error.message} {_next(event)}]", always=event.fallback)
+                self._line(f"[{event.error.message} {_next(event)}]", always=event.step == "fall_back")
             case ToolStarted():
                 self._line(f"· {event.name} {short(event.arguments)}")
             case ToolFinished():
@@ -74,8 +74,15 @@ class Show:
 
 
 def _next(event: ModelRetry) -> str:
-    if event.fallback:
-        return f"Falling back to {event.provider}:{event.model}."
+    match event.step:
+        case "fall_back":
+            return f"Falling back to {event.provider}:{event.model}."
+        case "rotate":
+            return "Trying the next key."
+        case "refresh":
+            return "Trying again with a new token."
+        case "compress":
+            return "Trying again without the earlier messages."
     return f"Trying again in {event.seconds:.1f} s." if event.seconds else "Trying again."
 
 

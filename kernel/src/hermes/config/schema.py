@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, dataclass_transform
+from typing import Annotated, Any, Literal, dataclass_transform
 
 import msgspec
 from msgspec import Meta
@@ -11,6 +11,7 @@ from hermes.contracts.credential import Strategy
 from hermes.contracts.provider import ProviderSpec
 
 Count = Annotated[int, Meta(ge=1)]
+Effort = Literal["", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Dollars = Annotated[float, Meta(ge=0)]
 
 
@@ -28,7 +29,7 @@ class ModelSection(Section):
     timeout: Annotated[float, Meta(description="Seconds without a byte after which a call has failed.", gt=0)] = 600.0
     max_tokens: Annotated[Count | None, Meta(description="The most tokens an answer may have.")] = None
     temperature: Annotated[float | None, Meta(description="Left to the provider when not set.")] = None
-    reasoning_effort: Annotated[str, Meta(description="Such as low, medium, high; as the model takes it.")] = ""
+    reasoning_effort: Annotated[Effort, Meta(description="How much a model thinks. Empty: as it does by itself.")] = ""
 
 
 class AgentSection(Section):
@@ -52,8 +53,14 @@ class AuxiliarySection(Section):
     model: Annotated[
         str, Meta(description="`auto`: the cheapest that can do it; `main`: the session's own; or a model's name.")
     ] = "auto"
+
     max_tokens: Annotated[int, Meta(description="Of one answer; 0: as the plugin asks.", ge=0)] = 0
     max_calls: Annotated[int, Meta(description="How often a plugin may ask while the program runs.", ge=0)] = 200
+
+    @property
+    def named(self) -> str:
+        """The model that it names; blank: `auto` or `main`."""
+        return "" if self.model in ("auto", "main") else self.model
 
 
 class PluginsSection(Section):

@@ -92,4 +92,9 @@ class ScopedSecrets:
     def values(self) -> list[str]:
         """Everything that a name marks as a secret, for redaction."""
         found = {value for _, layer in self._layers for name, value in layer.items() if SECRET_NAME.search(name)}
-        return sorted(value for value in found if len(value) > 7 and not os.path.exists(value))
+        return sorted(value for value in found if len(value) > 7 and not looks_like_path(value))
+
+
+def looks_like_path(value: str) -> bool:
+    """Some variables whose names speak of credentials name a file that has them."""
+    return os.path.exists(value) or (value.startswith(("/", "~/", "./")) and value.endswith((".json", ".pem", ".p12")))

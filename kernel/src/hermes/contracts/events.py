@@ -106,8 +106,10 @@ class ModelRetry(Event, tag="model_retry"):
     """Of the next attempt."""
     model: str
     restart: bool = False
-    fallback: bool = False
-    """It goes to another model, of ``fallback_providers``."""
+    step: str = "wait"
+    """What was done about it: ``wait``, ``refresh`` (a new token), ``rotate`` (another key), ``compress`` (a shorter
+    conversation), ``fall_back`` (the next of ``fallback_providers``), ``repair`` (told what was wrong).
+    """
 
 
 class ToolStarted(Event, tag="tool_started"):

@@ -50,8 +50,7 @@ class Again(NamedTuple):
 
     target: Target
     seconds: float = 0.0
-    fallback: bool = False
-    shorter: bool = False
+    step: Step = "wait"
 
 
 def addressed(request: ModelRequest, target: Target, request_id: str) -> ModelRequest:
@@ -135,7 +134,7 @@ class ModelAsk:
                 provider=self.target.provider,
                 model=self.target.model,
                 restart=self.answer.shown,
-                fallback=again.fallback,
+                step=again.step,
             )
             if again.seconds:
                 await self._router.clock.sleep(again.seconds)
@@ -158,19 +157,19 @@ class ModelAsk:
                 return None if seconds is None else Again(self.target, seconds)
             case "rotate":
                 other = await self._router.another_key(self.target, error)
-                return Again(other) if other else None
+                return Again(other, step=step) if other else None
             case "refresh":
                 if step in self._once:
                     return None
                 self._once.add(step)
                 renewed = await self._router.renewed(self.target)
-                return Again(renewed) if renewed else None
+                return Again(renewed, step=step) if renewed else None
             case "compress":
                 if step in self._once:
                     return None
                 self._once.add(step)
                 self._request = await self._write(self.target, True)
-                return Again(self.target) if self._request else None
+                return Again(self.target, step=step) if self._request else None
             case "fall_back":
                 return await self._fall_back()
 
@@ -186,7 +185,7 @@ class ModelAsk:
                 continue
             self._attempt_here, self._request = 0, None
             self._once.clear()
-            return Again(target, fallback=True)
+            return Again(target, step="fall_back")
         return None
 
     async def _attempt(self, call: ModelCall) -> AsyncIterator[Event]:
