@@ -260,8 +260,8 @@ def test_logs(hermes: Hermes, model_server: ModelServer) -> None:
     hermes("-z", "hi")
 
     assert (none.code, none.out) == (0, "")
-    assert "status 404" in hermes("logs").out
-    assert "status 404" in hermes("logs", "--all").out
+    assert "404 model_not_found" in hermes("logs").out
+    assert "404 model_not_found" in hermes("logs", "--all").out
     assert len(hermes("logs", "-n", "1").out.splitlines()) == 1
     assert hermes("logs", "--path").out == f"{hermes.home / 'logs' / 'errors.log'}\n"
 

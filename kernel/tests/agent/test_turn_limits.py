@@ -306,3 +306,11 @@ def test_a_single_turn_that_is_too_long_is_a_clear_error(tmp_path: Path) -> None
     model = ScriptedModel([[ContextOverflow("too long", hint="Start anew.")]])
     finished, _ = turn(tmp_path, model)
     assert (error_of(finished), len(model.requests)) == ("too long Start anew.", 1)
+
+
+@pytest.mark.parametrize(("reason", "told"), [("length", "model.max_tokens"), ("refusal", "declined"), ("stop", "")])
+def test_an_answer_that_only_looks_whole_is_told_of(tmp_path: Path, reason: str, told: str) -> None:
+    finished, events = turn(tmp_path, ScriptedModel([say("half an ans", reason=reason)]))
+    assert finished.text == "half an ans"
+    notices = [event.text for event in events if isinstance(event, Notice)]
+    assert [told in notice for notice in notices] == ([True] if told else [])

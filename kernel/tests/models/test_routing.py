@@ -335,7 +335,7 @@ class TestAddress:
 
     def test_a_variable_or_a_setting_takes_its_place(self, home: Home) -> None:
         assert home.target("ACME_KEY", ACME_URL="http://127.0.0.1:2/").endpoint.base_url == "http://127.0.0.1:2"
-        settings = {"model": {"base_url": "http://127.0.0.1:3"}}
+        settings = {"model": {"base_url": "http://127.0.0.1:3", "provider": "acme"}}
         found = home.target("ACME_KEY", settings=settings, ACME_URL="http://127.0.0.1:2")
         assert found.endpoint.base_url == "http://127.0.0.1:3"
 
@@ -425,7 +425,7 @@ class TestRules:
         assert "b" in home.target("ACME_KEY", settings=settings, model="acme:m").endpoint.quirks
         found = home.target("ACME_KEY", settings=settings, model="acme:m", ACME_URL="http://127.0.0.1:2")
         assert "b" not in found.endpoint.quirks
-        settings["model"] = {"base_url": "http://127.0.0.1:3"}
+        settings["model"] = {"base_url": "http://127.0.0.1:3", "provider": "acme"}
         assert "b" not in home.target("ACME_KEY", settings=settings, model="acme:m").endpoint.quirks
 
 
@@ -531,7 +531,9 @@ def test_a_misspelt_provider_before_a_model_is_told(home: Home, model: str) -> N
     assert home.target("MANY_KEY", model=model).model == model, "where names have such parts it may be one"
 
 
-@pytest.mark.parametrize("address", ["http://h:99999/v1", "http://h 1/v1", "ftp://h", "h:80", "http://"])
+@pytest.mark.parametrize(
+    "address", ["http://h:99999/v1", "http://h/v1?x=1", "http://h 1/v1", "ftp://h", "h:80", "http://"]
+)
 def test_an_address_that_is_none_names_who_said_it(home: Home, address: str) -> None:
     async def work() -> None:
         async with home.app({"ACME_KEY": "k", "ACME_URL": address}, {}) as app:
@@ -556,3 +558,17 @@ def test_a_variable_that_chose_is_named(home: Home) -> None:
 
     assert asyncio.run(work({"HERMES_PROVIDER": "acme"})) == "HERMES_PROVIDER names it"
     assert asyncio.run(work({"HERMES_MODEL": "bolt:b-1"})) == 'HERMES_MODEL says "bolt:b-1"'
+
+
+def test_an_address_is_the_chosen_providers_alone(home: Home) -> None:
+    address = {"base_url": "http://gate.example/v1"}
+    settings = {"model": {"provider": "bolt", **address}, "fallback_providers": ["acme:acme-5"]}
+    keys = ("BOLT_KEY", "ACME_KEY")
+    assert home.target(*keys, settings=settings).endpoint.base_url == "http://gate.example/v1"
+    assert home.target(*keys, settings=settings, provider="acme").endpoint.base_url == "https://acme.example/v1"
+    by_model = {"model": {"default": "bolt:b-1", **address}}
+    assert home.target(*keys, settings=by_model).endpoint.base_url == "http://gate.example/v1"
+    assert home.target(*keys, settings=by_model, provider="acme").endpoint.base_url == "https://acme.example/v1"
+    for query in ({}, {"provider": "acme"}):
+        error = home.refused(*keys, settings={"model": address}, **query)
+        assert "nobody says whose address it is" in str(error)

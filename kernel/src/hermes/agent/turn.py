@@ -17,7 +17,7 @@ from hermes.contracts.errors import (
     PolicyDenied,
     ProviderError,
 )
-from hermes.contracts.events import MessageReplaced, TurnFinished, TurnStarted, TurnSuspended
+from hermes.contracts.events import MessageReplaced, Notice, TurnFinished, TurnStarted, TurnSuspended
 from hermes.contracts.hookspecs import SessionInfo, TurnAnswer, TurnInfo
 from hermes.contracts.host import Clock
 from hermes.contracts.memory import ContextEngine, FitRequest, ModelChange
@@ -37,6 +37,11 @@ from .trimming import later_half
 
 Answer = TypeVar("Answer")
 MAX_CONTINUES = 3
+ENDINGS = {
+    "length": "The answer was cut at the limit of its tokens. Allow more: hermes config set model.max_tokens NUMBER",
+    "refusal": "The model, or its provider's policy, declined to answer in full.",
+}
+"""What a person should know of an answer that looks whole."""
 PAUSED = "pause"
 """The model goes on where it stopped if it is asked again."""
 
@@ -339,6 +344,8 @@ class Turn:
         text = text_of(answer.parts)
         text = unfenced(text) if self._options["response_format"] is not None else text
         outcome = "denied" if self._tools.ended_denied else "done"
+        if said := ENDINGS.get(answer.finish):
+            await self._journal.tell(Notice(text=said, level="warning"))
         given = TurnAnswer(message_id=answer.id, text=text, outcome=outcome, usage=self._budget.usage)
         replaced = await self._hooks.post_llm_call(self._info(), given)
         if replaced is not None:

@@ -60,7 +60,7 @@ class Show:
             case MessageQueued():
                 self._line("[another process is working on this session; the message is queued]")
             case Notice():
-                self._line(f"[{event.text}]")
+                self._line(f"[{event.text}]", always=event.level == "warning")
 
     def end_text(self) -> None:
         if self._open:

@@ -26,6 +26,7 @@ from hermes.plugins.hooks import Hooks
 
 from .answer import AnswerBuilder
 from .catalog import cost_of, known_models
+from .inputs import fitting
 from .retry import STEPS, Step, class_of, seconds_to_wait
 
 if TYPE_CHECKING:
@@ -61,8 +62,18 @@ def addressed(request: ModelRequest, target: Target, request_id: str) -> ModelRe
     if any("{session}" in value for value in endpoint.headers.values()):
         headers = {name: value.replace("{session}", request.session_id) for name, value in endpoint.headers.items()}
         endpoint = msgspec.structs.replace(endpoint, headers=headers)
+    messages = request.messages
+    info = next((info for info in known_models(target.spec) if info.id == target.model), None)
+    if info is not None and info.inputs is not None:
+        others = [other.id for other in known_models(target.spec) if other.inputs]
+        messages = fitting(messages, info.inputs, target.name, others)
     return msgspec.structs.replace(
-        request, id=request_id, endpoint=endpoint, model=target.model, extra={**body, **request.extra}
+        request,
+        id=request_id,
+        endpoint=endpoint,
+        model=target.model,
+        messages=messages,
+        extra={**body, **request.extra},
     )
 
 

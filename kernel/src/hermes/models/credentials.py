@@ -212,7 +212,7 @@ async def endpoint_of(
     if address and not _is_url(address):
         raise ConfigError(
             f'The address of the provider "{provider}" is no URL: {shown_address(address)!r}.',
-            hint=f"Set {named} to something like https://host/v1",
+            hint=f"Set {named} to something like https://host/v1, without a query",
         )
     return Endpoint(
         provider=provider,
@@ -235,7 +235,12 @@ def _is_url(address: str) -> bool:
         _ = parts.port
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and not any(map(str.isspace, address))
+    return (
+        parts.scheme in ("http", "https")
+        and bool(parts.hostname)
+        and not any(map(str.isspace, address))
+        and not (parts.query or parts.fragment)
+    )
 
 
 def shown_address(address: str) -> str:

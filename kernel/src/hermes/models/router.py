@@ -14,7 +14,7 @@ from hermes.config.load import merge
 from hermes.config.schema import Settings
 from hermes.contracts.errors import ConfigError, PluginError, ProviderError
 from hermes.contracts.host import Clock
-from hermes.contracts.provider import Endpoint, ModelInfo, ModelsQuery, Provider, ProviderQuery, ProviderSpec
+from hermes.contracts.provider import Endpoint, ModelInfo, ModelRule, ModelsQuery, Provider, ProviderQuery, ProviderSpec
 from hermes.contracts.scope import Scope
 from hermes.plugins.hooks import Hooks
 from hermes.plugins.manager import PluginManager
@@ -116,9 +116,8 @@ class Router:
         self, choice: Choice, spec: ProviderSpec, model: str, scope: Scope, credential: Credential | None = None
     ) -> Target:
         """``credential``: the one to use; None: one is chosen."""
-        provider, settings = choice.provider, self.settings.model
-        ours = choice.configured or provider == self.routing.named(settings.provider) or not settings.provider
-        base_url = settings.base_url if ours else ""
+        provider = choice.provider
+        base_url = self.routing.address_for(provider)
         spec = await self._ruled(spec, model, scope, elsewhere=bool(base_url))
         failure = None
         try:
@@ -157,7 +156,7 @@ class Router:
         if not elsewhere and spec.base_url_env:
             elsewhere = bool((await self.credentials.find(spec.base_url_env, scope))[0])
         for rule in spec.rules:
-            if re.match(rule.match, model) and not (rule.own_address and elsewhere):
+            if _matches(rule, model) and not (rule.own_address and elsewhere):
                 transport = rule.transport or spec.transport
                 spec = msgspec.structs.replace(
                     spec,
@@ -171,13 +170,13 @@ class Router:
         """The wire that the target speaks.
 
         Raises:
-            PluginError: no plugin provides it; ConfigError where it is the settings that name it.
+            ConfigError: no plugin provides it. PluginError: one does, and cannot.
         """
         transport = target.spec.transport
         try:
             found: Provider = await self.plugins.provided("transport", transport)
         except PluginError as error:
-            if target.provider in self.settings.providers and transport not in self.plugins.names("transport"):
+            if transport not in self.plugins.names("transport"):
                 raise ConfigError(f'The provider "{target.provider}": {error}', hint=error.hint) from None
             raise
         return found
@@ -269,6 +268,15 @@ class Router:
             if capable and not (info.retires and info.retires <= today) and _price(info) < least:
                 best, least = info.id, _price(info)
         return best
+
+
+def _matches(rule: ModelRule, model: str) -> bool:
+    try:
+        return re.match(rule.match, model) is not None
+    except re.error as error:
+        raise ConfigError(
+            f"A rule's match is no regular expression: {rule.match!r}: {error}.", hint="Mend it in providers: rules."
+        ) from None
 
 
 def _price(info: ModelInfo) -> float:

@@ -98,6 +98,22 @@ class Routing:
             return Choice(default_provider, default, f'{self._said("model.default")} says "{settings.default}"')
         return await self._automatic(scope, model or default)
 
+    def address_for(self, provider: str) -> str:
+        """The setting ``model.base_url``, where it is meant for this provider: no other's key is sent there.
+
+        Raises:
+            ConfigError: nobody says whose address it is.
+        """
+        settings = self._settings
+        owner = self.named(settings.provider) or self.split(settings.default)[0]
+        if settings.base_url and not owner:
+            raise ConfigError(
+                f"{self._said('model.base_url')} is set, and nobody says whose address it is.",
+                hint="Set model.provider (HERMES_PROVIDER), too; or in its place the provider's own variable, which "
+                "ends in _BASE_URL.",
+            )
+        return settings.base_url if provider == owner else ""
+
     def default_of(self, provider: str) -> str:
         """The setting ``model.default``, where it is meant for this provider; else blank."""
         settings = self._settings
