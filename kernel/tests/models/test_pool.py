@@ -246,7 +246,8 @@ def test_the_first_that_works_fills_first(tmp_path: Path) -> None:
 
 
 def test_each_has_its_turn(tmp_path: Path) -> None:
-    assert chosen(tmp_path, "round_robin", 7) == ["k1", "k2", "k3", "k1", "k3", "k1", "k3"]
+    assert chosen(tmp_path, "round_robin", 7, lambda: 0.0) == ["k1", "k2", "k3", "k1", "k3", "k1", "k3"]
+    assert chosen(tmp_path, "round_robin", 3, lambda: 0.5) == ["k2", "k3", "k1"], "a new process begins anywhere"
 
 
 def test_any_is_taken_at_random(tmp_path: Path) -> None:
@@ -260,7 +261,14 @@ def test_the_one_used_least_is_taken(tmp_path: Path) -> None:
 
 def test_the_settings_name_a_strategy_for_each_provider(tmp_path: Path) -> None:
     model = Refusing({})
-    talk(pooled(tmp_path, model, 2, overrides={"credential_pool_strategies": {"acme": "round_robin"}}), "a", "b", "c")
+    talk(
+        pooled(
+            tmp_path, model, 2, jitter=lambda: 0.0, overrides={"credential_pool_strategies": {"acme": "round_robin"}}
+        ),
+        "a",
+        "b",
+        "c",
+    )
     assert model.asked == ["k1", "k2", "k1"]
 
 
@@ -478,7 +486,8 @@ def test_a_token_that_is_renewed_is_the_one_that_was_refused(tmp_path: Path) -> 
     """Whoever's turn it is: the renewal is not another key's."""
     model, renewer = Refusing({"secret-a": AuthenticationFailed("401")}), Renewer()
     overrides = {"credential_pool_strategies": {"acme": "round_robin"}}
-    talk(with_logins(tmp_path, model, renewer, login("a"), login("b"), overrides=overrides), "hi")
+    logins = [login("a"), login("b")]
+    talk(with_logins(tmp_path, model, renewer, *logins, overrides=overrides, jitter=lambda: 0.0), "hi")
     assert model.asked == ["secret-a", "new-1"]
 
 

@@ -252,6 +252,8 @@ class ModelAsk:
     async def _book(self) -> None:
         usage = self.answer.usage
         cost = cost_of(usage, await self._info()) if usage.total_tokens else usage.cost_usd
+        if cost is None and not self.answer.shown and not usage.total_tokens:
+            cost = 0.0  # it was refused, or not reached
         self.spent.append(Spent(self.target, usage, cost))
 
     def _advise(self, error: ProviderError) -> None:

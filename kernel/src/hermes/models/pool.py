@@ -128,6 +128,6 @@ class Pools:
             case "round_robin":
                 order = [key.id for key in keys]
                 last = self._last.get(provider)
-                after = order.index(last) + 1 if last in order else 0
+                after = order.index(last) + 1 if last in order else int(self._jitter() * len(order))
                 turn = {name: place for place, name in enumerate([*order[after:], *order[:after]])}
                 return min(ready, key=lambda key: turn[key.id])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from hermes.config.schema import ModelSection
 from hermes.contracts.errors import ConfigError, nearest, nearest_few
 from hermes.contracts.provider import ProviderSpec
@@ -24,8 +26,6 @@ class Choice(NamedTuple):
     provider: str
     model: str
     why: str
-    configured: bool = False
-    """The provider is the one that the settings name."""
 
 
 class Place(NamedTuple):
@@ -74,8 +74,28 @@ class Routing:
         provider = self.named(prefix)
         return (provider, rest) if colon and provider in self._specs else ("", model)
 
-    async def choose(self, scope: Scope, *, provider: str = "", model: str = "") -> Choice:
+    def changed(self, **settings: str) -> Routing:
+        """The same with other settings of ``model``: to see what they would change."""
+        return Routing(
+            msgspec.structs.replace(self._settings, **settings),
+            self._specs,
+            self._own,
+            self._orders,
+            self._credentials,
+            self._off,
+            {
+                name: variable
+                for name, variable in self._variables.items()
+                if name.removeprefix("model.") not in settings
+            },
+        )
+
+    async def choose(
+        self, scope: Scope, *, provider: str = "", model: str = "", places: Sequence[Place] | None = None
+    ) -> Choice:
         """What ``provider`` and ``model`` come to; blank: as the settings say, else as the keys found do.
+
+        ``places``: to be taken for those that are found.
 
         Raises:
             ConfigError: no key is found, or one is whose provider is not installed.
@@ -92,11 +112,11 @@ class Routing:
             configured = self.named(settings.provider)
             model = model or self.default_of(configured)
             self._check_spelling(model, configured)
-            return Choice(configured, model, f"{self._said('model.provider')} names it", configured=True)
+            return Choice(configured, model, f"{self._said('model.provider')} names it")
         default_provider, default = self.split(settings.default)
         if default_provider and not model:
             return Choice(default_provider, default, f'{self._said("model.default")} says "{settings.default}"')
-        return await self._automatic(scope, model or default)
+        return await self._automatic(scope, model or default, places)
 
     def address_for(self, provider: str) -> str:
         """The setting ``model.base_url``, where it is meant for this provider: no other's key is sent there.
@@ -162,9 +182,9 @@ class Routing:
             (place.provider, place.source) for place in await self.places(scope) if place.source and place.installed
         ]
 
-    async def _automatic(self, scope: Scope, model: str) -> Choice:
+    async def _automatic(self, scope: Scope, model: str, places: Sequence[Place] | None) -> Choice:
         order = self._settings.routing
-        places = await self.places(scope)
+        places = await self.places(scope) if places is None else places
         found = [place for place in places if place.source]
         if not found:
             if len(self._own) == 1:
