@@ -18,7 +18,7 @@ from hermes.agent.follow import session_events
 from hermes.agent.host import KernelHost
 from hermes.agent.services import ConversationOptions, Services
 from hermes.config.home import Home, find_home, host_environment
-from hermes.config.load import environment_layer, merge, parse_settings, settings_of_environment, split_sections
+from hermes.config.load import merge, parse_settings, settings_of_environment, split_sections, under_environment
 from hermes.config.secrets import SECRET_NAME, ScopedSecrets, looks_like_path
 from hermes.config.sections import plugin_sections
 from hermes.contracts.errors import HermesError, PluginError, SessionNotFound, StoreError
@@ -118,7 +118,7 @@ class App:
 
     def _read_settings(self, overrides: Mapping[str, Any]) -> list[IndexedPlugin]:
         """Layers and checks the settings. Gives the plugins, switched on or off as these have it."""
-        tree = merge(merge(self.index.settings, environment_layer(self.environ)), overrides)
+        tree = merge(under_environment(self.index.settings, self.environ), overrides)
         self._tree = tree
         own, rest = split_sections(tree)
         self.settings = parse_settings(own, self.home.config_file)

@@ -3,12 +3,21 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hermes import ConfigError
 from hermes.config.home import Home, find_home
-from hermes.config.load import environment_layer, merge, parse_settings, project_file, read_yaml, split_sections
+from hermes.config.load import (
+    environment_layer,
+    merge,
+    parse_settings,
+    project_file,
+    read_yaml,
+    split_sections,
+    under_environment,
+)
 from hermes.config.secrets import ScopedSecrets, read_env_file
 from hermes.config.sections import plugin_sections
 from hermes.contracts.scope import Scope
@@ -179,3 +188,35 @@ def test_secrets_of_a_session_and_of_a_user_stand_before_all_others(tmp_path: Pa
     assert value("B_KEY", user="telegram:7") == ""
     assert value("A_KEY", user="telegram:7", session="s1") == "of-the-session"
     assert value("A_KEY", user="../telegram:7", session="s2") == "a"
+
+
+@pytest.mark.parametrize(
+    ("tree", "says"),
+    [
+        (
+            {"providers": {"a": {"carrier": "sdk"}, "b": {"carrier": "nope"}}},
+            "providers.b.carrier: Invalid enum value 'nope'. It may be: http, sdk.",
+        ),
+        (
+            {"credential_pool_strategies": {"a": "random", "b": "robin"}},
+            "credential_pool_strategies.b: Invalid enum value",
+        ),
+        ({"providers": {"a": {}, "b": {"base_ur": "x"}}}, 'no setting "providers.b.base_ur". Did you mean "base_url"?'),
+        ({"providers": {"a": {"rules": [{"match": "x"}, {"qirks": {}}]}}}, 'Did you mean "quirks"?'),
+        ({"model": {"reasoning_effort": "huge"}}, "It may be: high, low, max"),
+        ({"plugins": {"entries": {"a": {}, "b": 3}}}, "plugins.entries"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_it_may_be(tmp_path: Path, tree: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_settings(tree, tmp_path / "config.yaml")
+    assert says in str(caught.value)
+
+
+def test_a_provider_of_the_environment_is_not_sent_the_files_model() -> None:
+    file = {"model": {"provider": "acme", "default": "acme-5", "base_url": "http://a.test", "max_tokens": 9}}
+    assert under_environment(file, {"HERMES_PROVIDER": "bolt"}) == {"model": {"provider": "bolt", "max_tokens": 9}}
+    both = under_environment(file, {"HERMES_PROVIDER": "bolt", "HERMES_MODEL": "b-1"})
+    assert both["model"] == {"provider": "bolt", "default": "b-1", "max_tokens": 9}
+    assert under_environment(file, {"HERMES_PROVIDER": "acme"}) == file
+    assert under_environment(file, {"HERMES_MODEL": "acme-6"})["model"]["default"] == "acme-6"

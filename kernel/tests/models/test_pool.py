@@ -247,7 +247,7 @@ def test_the_first_that_works_fills_first(tmp_path: Path) -> None:
 
 def test_each_has_its_turn(tmp_path: Path) -> None:
     assert chosen(tmp_path, "round_robin", 7, lambda: 0.0) == ["k1", "k2", "k3", "k1", "k3", "k1", "k3"]
-    assert chosen(tmp_path, "round_robin", 3, lambda: 0.5) == ["k2", "k3", "k1"], "a new process begins anywhere"
+    assert chosen(tmp_path / "b", "round_robin", 3, lambda: 0.5) == ["k2", "k3", "k1"], "a new process begins anywhere"
 
 
 def test_any_is_taken_at_random(tmp_path: Path) -> None:

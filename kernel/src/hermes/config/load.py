@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,18 @@ def environment_layer(environ: Mapping[str, str]) -> Tree:
     return tree
 
 
+def under_environment(tree: Tree, environ: Mapping[str, str]) -> Tree:
+    """The files' settings under those of the environment. Where that names another provider, the files' model, which is
+    one of theirs, does not count.
+    """
+    layer = environment_layer(environ)
+    chosen, below = layer.get("model", {}), tree.get("model")
+    if "provider" in chosen and isinstance(below, dict) and below.get("provider") != chosen["provider"]:
+        kept = {name: value for name, value in below.items() if name not in ("default", "base_url")}
+        tree = {**tree, "model": kept}
+    return merge(tree, layer)
+
+
 def settings_of_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The settings that the environment sets, each with the variable that does."""
     return {dotted: variable for variable, dotted in ENVIRONMENT.items() if environ.get(variable, "").strip()}
@@ -120,7 +132,7 @@ def parse_settings(tree: Tree, path: Path) -> Settings:
     try:
         return msgspec.convert(tree, Settings)
     except msgspec.ValidationError as error:
-        raise _explain(str(error), path) from None
+        raise _explain(str(error), path, tree) from None
 
 
 def unknown_section(name: str, known: Iterable[str], path: Path) -> ConfigError:
@@ -137,27 +149,62 @@ def section_problem(keys: tuple[str, ...], problem: str, known: Iterable[str], p
 
 
 _MESSAGE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<at>.*)`)?$", re.DOTALL)
+_STEPS = re.compile(r"\[(\.\.\.|\d+)\]|([^.\[\]]+)")
+"""Of the place that msgspec names: ``[...]`` is any key of a mapping, or any place of a list."""
+_WRONG_VALUE = re.compile(r"Invalid enum value '?(?P<value>[^']*)'?")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>.*)`")
 
 
-def _explain(message: str, path: Path) -> ConfigError:
+def _explain(message: str, path: Path, tree: Tree) -> ConfigError:
     match = _MESSAGE.match(message)
     assert match
-    keys = tuple(key for key in re.split(r"[.\[\]]+", match["at"] or "") if key and key != "...")
+    steps = [index or name for index, name in _STEPS.findall(match["at"] or "")]
     if unknown := _UNKNOWN.match(match["what"]):
-        return _unknown_key((*keys, unknown["key"]), _known_keys(keys), path)
+        keys = _keys(steps, tree, lambda node: isinstance(node, dict) and unknown["key"] in node)
+        return _unknown_key((*keys, unknown["key"]), _fields(_kind(steps)), path)
+    value = _WRONG_VALUE.match(match["what"])
+    keys = _keys(steps, tree, lambda node: value is None or str(node) == value["value"])
+    allowed = [str(one) for one in getattr(_kind(steps), "values", ()) if one != ""] if value else []
     dotted = ".".join(keys) or "the file"
-    return ConfigError(f"{_place(path, keys)}: {dotted}: {match['what']}.", hint="See: hermes config schema")
+    told = f" It may be: {', '.join(allowed)}." if allowed else ""
+    return ConfigError(f"{_place(path, keys)}: {dotted}: {match['what']}.{told}", hint="See: hermes config schema")
 
 
-def _known_keys(keys: tuple[str, ...]) -> list[str]:
-    kind: Any = Settings
-    for key in keys:
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and key in kind.__struct_fields__:
-            hints = msgspec.inspect.type_info(kind)
-            field = next(field for field in getattr(hints, "fields", ()) if field.name == key)
-            kind = getattr(field.type, "cls", getattr(getattr(field.type, "value_type", None), "cls", None))
-    return list(kind.__struct_fields__) if kind is not None and hasattr(kind, "__struct_fields__") else []
+def _keys(steps: list[str], tree: Tree, fits: Callable[[Any], bool]) -> tuple[str, ...]:
+    """The steps, with the key in the place of each ``...``: of the first value that is the wrong one."""
+    return _found(steps, tree, fits) or tuple(step for step in steps if step != "...")
+
+
+def _found(steps: list[str], node: Any, fits: Callable[[Any], bool]) -> tuple[str, ...] | None:
+    if not steps:
+        return () if fits(node) else None
+    inner = {str(place): value for place, value in enumerate(node)} if isinstance(node, list) else node
+    if not isinstance(inner, dict):
+        return None
+    for name in list(inner) if steps[0] == "..." else [steps[0]]:
+        rest = _found(steps[1:], inner.get(name), fits) if name in inner else None
+        if rest is not None:
+            return (str(name), *rest)
+    return None
+
+
+def _kind(steps: list[str]) -> Any:
+    """What msgspec knows of the type at that place; None: nothing."""
+    kind: Any = msgspec.inspect.type_info(Settings)
+    for step in steps:
+        inner = getattr(kind, "value_type", getattr(kind, "item_type", None))
+        kind = inner if inner is not None else _field_type(kind, step)
+        while isinstance(kind, msgspec.inspect.Metadata):
+            kind = kind.type
+    return kind
+
+
+def _field_type(kind: Any, name: str) -> Any:
+    return next((field.type for field in getattr(kind, "fields", ()) if field.encode_name == name), None)
+
+
+def _fields(kind: Any) -> list[str]:
+    return [field.encode_name for field in getattr(kind, "fields", ())]
 
 
 def _unknown_key(keys: tuple[str, ...], known: list[str], path: Path) -> ConfigError:
