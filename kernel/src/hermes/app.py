@@ -19,20 +19,20 @@ from hermes.agent.host import KernelHost
 from hermes.agent.services import ConversationOptions, Services
 from hermes.config.home import Home, find_home, host_environment
 from hermes.config.load import merge, parse_settings, settings_of_environment, split_sections, under_environment
-from hermes.config.secrets import SECRET_NAME, ScopedSecrets, looks_like_path
+from hermes.config.secrets import ScopedSecrets
 from hermes.config.sections import plugin_sections
-from hermes.contracts.errors import HermesError, PluginError, SessionNotFound, StoreError
+from hermes.contracts.errors import PluginError, SessionNotFound, StoreError
 from hermes.contracts.events import AnyEvent
 from hermes.contracts.host import Clock, PluginContext
 from hermes.contracts.provider import ProviderSpec
 from hermes.contracts.scope import Scope
-from hermes.contracts.service import SecretQuery
 from hermes.contracts.store import HistoryQuery, SessionQuery, SessionRecord, SessionRef, SessionStore
 from hermes.contracts.values import Done
 from hermes.logs.redact import Redactor
 from hermes.logs.setup import set_up_logs
 from hermes.models.making import make_router
 from hermes.models.router import Router
+from hermes.models.secret_finder import SecretFinder
 from hermes.models.vault import Vault
 from hermes.plugins.announcements import GivenUp
 from hermes.plugins.claims import config_schemas, provider_claims, routing_claims, settle, settle_sections
@@ -95,10 +95,9 @@ class App:
         self.workspace = workspace or os.getcwd()
         self.index = load_index(self.home, self.workspace, ignore_config=ignore_user_config, read=index)
         indexed = self._read_settings(overrides or {})
-        self._secrets = ScopedSecrets(self.environ, self.home.env_file, self.home.users)
+        scoped = ScopedSecrets(self.environ, self.home.env_file, self.home.users)
         self.vault = Vault(self.home.auth_file, self.home.run)
-        redactor = self._make_redactor(indexed)
-        self._redactor = redactor
+        redactor = self._redactor(indexed, scoped)
         self.redact = redactor.redact if self.settings.security.redact_secrets else lambda text: text
         self.log = set_up_logs(
             self.home.logs,
@@ -113,7 +112,9 @@ class App:
         self._contexts: dict[str, PluginContext] = {}
         self._counted = self.clock.monotonic()
         self.notify = notify
-        self._told: set[str] = set()
+        self.secrets = SecretFinder(
+            scoped, lambda: self.plugins, learn=redactor.learn, log=self.log, notify=lambda text: self.notify(text)
+        )
         self._assemble(indexed, plugins, jitter)
 
     def _read_settings(self, overrides: Mapping[str, Any]) -> list[IndexedPlugin]:
@@ -197,16 +198,16 @@ class App:
             orders={name: claim.value for name, claim in settle("routing", routing_claims(usable))[0].items()},
             vault=self.vault,
             find_secret=self.find_secret,
-            learn=self._learn_secret,
+            learn=self.secrets.learn,
             clock=self.clock,
             jitter=jitter,
             log=self.log,
         )
 
-    def _make_redactor(self, indexed: list[IndexedPlugin]) -> Redactor:
+    def _redactor(self, indexed: list[IndexedPlugin], scoped: ScopedSecrets) -> Redactor:
         patterns = [text for plugin in indexed if not plugin.problem for text in plugin.manifest.secret_patterns]
         stored = [text for entry in self.vault.all() for text in (entry.secret, entry.refresh) if text]
-        return Redactor(patterns, [*self._secrets.values(), *stored])
+        return Redactor(patterns, [*scoped.values(), *stored])
 
     def _provider_specs(self, usable: list[IndexedPlugin]) -> dict[str, ProviderSpec]:
         owners, refused = settle("provider", provider_claims(usable), ties=False)
@@ -233,48 +234,16 @@ class App:
             self._store = open_store(None if self._in_memory else self.home.path)
         return self._store
 
-    def _learn_secret(self, value: str) -> None:
-        if not looks_like_path(value):
-            self._redactor.learn(value)
-
     @property
     def scope(self) -> Scope:
         return Scope(home=str(self.home.path), workspace=self.workspace)
 
     def _has_secret(self, name: str) -> bool:
-        found = self._secrets.get(name, self.scope)
-        return found is not None and bool(found[0])
+        return self.secrets.is_set(name, self.scope)
 
     async def find_secret(self, name: str, scope: Scope) -> tuple[str, str]:
-        """A secret and where it was found. Blank: unset.
-
-        The session's own come first, then the user's file, the environment, ``.env``, and the plugins' sources.
-        """
-        if (found_here := self._secrets.get(name, scope)) is not None:
-            if SECRET_NAME.search(name):
-                self._learn_secret(found_here[0])
-            return found_here
-        for provided in self.plugins.names("secret_source"):
-            try:
-                secret_source = await self.plugins.provided("secret_source", provided)
-                found = await secret_source.get(SecretQuery(names=(name,), scope=scope))
-            except HermesError as error:
-                self._source_failed(provided, error)
-                continue
-            if name in found.values:
-                value = found.values[name].strip()
-                if SECRET_NAME.search(name):
-                    self._learn_secret(value)
-                return (value, f"{provided}:{name}") if value else ("", "")
-        return "", ""
-
-    def _source_failed(self, source: str, error: HermesError) -> None:
-        """A source that cannot answer does not keep anybody from what needs none of its secrets. It is told once."""
-        text = f"Secrets of {source} cannot be read: {error} {error.hint}".strip()
-        self.log.warning("%s", text)
-        if text not in self._told:
-            self._told.add(text)
-            self.notify(text)
+        """A secret and where it was found; see `SecretFinder`."""
+        return await self.secrets.find(name, scope)
 
     async def conversation(self, session_id: str = "", **options: Any) -> Conversation:
         """A new session, or a stored one by its id or the beginning of it. ``options``: `ConversationOptions`.
@@ -286,15 +255,9 @@ class App:
         chosen = ConversationOptions(**{"workspace": "" if record else self.workspace, **options})
         session = record.id if record else self._session_id()
         conversation = Conversation(await self.services(), chosen, session, record)
-        self.give_secrets(conversation.id, chosen.secrets)
+        self.secrets.give(conversation.id, chosen.secrets)
         self._conversations[conversation.id] = conversation
         return conversation
-
-    def give_secrets(self, session_id: str, values: Mapping[str, str]) -> None:
-        """A session's own, before all others."""
-        self._secrets.give(session_id, values)
-        for value in values.values():
-            self._learn_secret(value)
 
     async def services(self) -> Services:
         """What conversations and direct calls are made of."""

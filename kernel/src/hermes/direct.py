@@ -118,7 +118,7 @@ class DirectCall:
         secrets: Mapping[str, str],
     ) -> None:
         own = app.new_id()
-        app.give_secrets(own, secrets)
+        app.secrets.give(own, secrets)
         self._app = app
         self._question = question
         self._named = {"provider": provider, "model": model}
