@@ -26,6 +26,7 @@ from hermes.plugins.hooks import Hooks
 
 from .answer import AnswerBuilder
 from .catalog import cost_of, known_models
+from .credentials import shown_address
 from .inputs import fitting
 from .retry import STEPS, Step, class_of, seconds_to_wait
 
@@ -275,7 +276,7 @@ class ModelAsk:
             turn_id=request.turn_id,
             provider=self.target.provider,
             model=self.target.model,
-            base_url=self.target.endpoint.base_url,
+            base_url=shown_address(self.target.endpoint.base_url),
             messages=len(request.messages),
             tools=len(request.tools),
             attempt=attempt,

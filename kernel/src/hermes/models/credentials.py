@@ -74,7 +74,7 @@ class Credentials:
         self._exchanged: dict[str, StoredCredential] = {}
 
     async def source(self, provider: str, spec: ProviderSpec, scope: Scope) -> str:
-        """Where a key is found, without a network; blank if none is. ``-``: the provider takes none."""
+        """Where a key is found, without a network; blank if none is."""
         keys = await self.all(provider, spec, scope)
         if keys:
             return keys[0].source
@@ -170,11 +170,21 @@ class Credentials:
         rests = [rest for key in keys if (rest := self.pools.rests.of(key.id)) is not None]
         soonest = min((rest.until - now for rest in rests), default=0.0)
         return RateLimited(
-            f"{provider}: all {len(keys)} keys rest; the first is back in {soonest:.0f} s ({rests[0].reason}).",
+            f"{provider}: all {len(keys)} keys rest; the first is back in {_span(soonest)} ({rests[0].reason}).",
             provider=provider,
             retry_after=soonest,
             hint=f"See: hermes auth status {provider} - to try them all the same: hermes auth reset {provider}",
         )
+
+
+def _span(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.0f} h"
+    )
 
 
 async def endpoint_of(
