@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -69,9 +69,15 @@ class KnownModel(NamedTuple):
 
 
 class Catalog:
-    """``lookup`` asks the plugin that has prices; what it says is kept in ``folder``, as are providers' lists."""
+    """``lookup`` asks the plugin that has prices; what it says is kept in ``folder``, as are providers' lists.
 
-    def __init__(self, folder: Callable[[], Path], lookup: Lookup, clock: Clock) -> None:
+    ``own``: providers whose models are the settings' word, not their manifest's.
+    """
+
+    def __init__(
+        self, folder: Callable[[], Path], lookup: Lookup, clock: Clock, own: Collection[str] = frozenset()
+    ) -> None:
+        self._own = own
         self._folder = folder
         self._lookup = lookup
         self._clock = clock
@@ -88,11 +94,10 @@ class Catalog:
         told = {info.id: info for info in known_models(spec)}
         live = self.live(provider)
         listed = {info.id: info for info in live.models} if live else {}
+        source = "your settings" if provider in self._own else f"the manifest of {provider}"
         found = []
         for name in models:
-            known = _filled(
-                KnownModel(ModelInfo(id=name)), told.get(name), f"the manifest of {provider}", spec.prices_of
-            )
+            known = _filled(KnownModel(ModelInfo(id=name)), told.get(name), source, spec.prices_of)
             if live is not None:
                 known = _filled(known, listed.get(name), f"the list of {provider}", _day(live.at))
             if not _complete(known.info):

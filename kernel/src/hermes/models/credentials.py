@@ -309,4 +309,6 @@ def laid_over(known: ProviderSpec | None, own: ProviderSpec) -> ProviderSpec:
         for field in ProviderSpec.__struct_fields__
         if getattr(own, field) != getattr(blank, field)
     }
+    if "models" in changed:
+        changed["prices_of"] = own.prices_of
     return msgspec.structs.replace(known, **changed)

@@ -69,7 +69,8 @@ def make_router(
         learn=learn,
         clock=clock,
     )
-    catalog = Catalog(lambda: home.cache, lookup, clock)
+    own = {name for name, spec in settings.providers.items() if spec.models}
+    catalog = Catalog(lambda: home.cache, lookup, clock, own)
     return Router(
         settings, specs, orders, plugins, credentials, catalog, clock=clock, jitter=jitter, off=off, variables=variables
     )

@@ -285,8 +285,10 @@ class Routing:
                 f'The provider "{name}" comes with the plugin "{plugin}", which is switched off.',
                 hint=f"hermes plugins enable {plugin}",
             )
-        if near := nearest(name.lower(), [*self._specs, *self.aliases]):
-            return ConfigError(f'No provider "{name}". Did you mean "{near}"?', hint="See them all: hermes model list")
+        if near := next(iter(nearest_few(name.lower(), [*self._specs, *self.aliases], most=1, alike=0.7)), ""):
+            return ConfigError(
+                f'No provider "{name}". Did you mean "{near}"?', hint="See them all: hermes model list --providers"
+            )
         return ConfigError(
             f'No provider "{name}". There are: {", ".join(sorted(self._specs))}.',
             hint=f"If there is a plugin for it: pip install hermes-plugin-{name} - or describe it under providers: in "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import stat
 import subprocess
 import sys
@@ -60,25 +60,43 @@ def test_a_key_is_added_listed_and_removed_and_never_shown(acme: Hermes) -> None
     assert (ran.code, "hermes auth list" in ran.err) == (2, True)
 
 
-def test_a_key_is_asked_for_without_an_echo(acme: Hermes) -> None:
-    """On a terminal: a real one."""
-    ours, theirs = os.openpty()
-    process = acme.start("auth", "add", "acme", stdin=theirs, stderr=theirs, start_new_session=True)
-    os.close(theirs)
-    shown = b""
-    while b"Key for acme" not in shown:
-        shown += os.read(ours, 1024)
-    os.write(ours, f"{KEY}\n".encode())
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
-    assert out.startswith("Added ")
-    try:
-        while more := os.read(ours, 1024):
-            shown += more
-    except OSError:  # Linux says so where the other side has hung up
-        pass
-    os.close(ours)
-    assert KEY.encode() not in shown
+def test_a_key_as_an_argument_is_refused_and_not_told_again(acme: Hermes) -> None:
+    ran = acme("auth", "add", "acme", KEY)
+    assert (ran.code, ran.out) == (2, "")
+    assert "A key is not given as an argument" in ran.err
+    assert "read from stdin" in ran.err
+    assert KEY not in ran.err
+    assert not (acme.home / "auth.json").exists()
+
+
+def test_a_key_in_the_place_of_the_provider_is_not_told_again(acme: Hermes) -> None:
+    ran = acme("auth", "add", KEY)
+    assert (ran.code, ran.out) == (2, "")
+    assert "No provider" in ran.err
+    assert KEY not in ran.err
+
+
+@pytest.mark.parametrize("name", ["device_url", "token_url", "exchange_url", "authorize_url"])
+def test_an_address_without_tls_is_told_before_the_person_does_anything(acme: Hermes, logins: Any, name: str) -> None:
+    oauth = logins.oauth(**{name: "http://me:pw-of-mine@logins.example/x"})
+    acme.configure({"providers": {"acme": {**ACME, "oauth": oauth}}})
+    ran = acme("auth", "login", "acme", "--no-browser")
+    assert (ran.code, ran.out) == (2, "")
+    assert "has an address without TLS: 'http://***@logins.example/x'" in ran.err
+    assert "pw-of-mine" not in ran.err
+    assert "Open " not in ran.err
+    assert not logins.seen
+
+
+@pytest.mark.parametrize(("refresh", "told"), [("r-1", "renewed at the next call"), ("", "log in again")])
+def test_of_a_login_that_has_ended_the_status_says_what_follows(acme: Hermes, refresh: str, told: str) -> None:
+    entry = {"id": "e-1", "provider": "acme", "kind": "oauth", "secret": "access-1", "refresh": refresh, "expires": 1e9}
+    acme.home.mkdir(mode=0o700, exist_ok=True)
+    file = acme.home / "auth.json"
+    file.write_text(json.dumps({"version": 1, "credentials": [entry]}))
+    file.chmod(0o600)
+    out = acme("auth", "status", "acme").out
+    assert re.search(rf"ended 2001-09-\d\d \d\d:\d\d:\d\d; {told}", out), out
 
 
 @pytest.mark.parametrize("key", ["", "two words", "with\ttab"])

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from hermes import App, ConfigError, PluginError, Provision, hookimpl
+from hermes import App, ConfigError, Provision, hookimpl
 from hermes.config.home import Home
 from hermes.config.load import merge, nested, read_value
 from hermes.models.credentials import key_names, variables
@@ -20,7 +20,8 @@ from hermes.models.routing import REST
 from hermes.plugins.index import load_index
 from hermes.plugins.indexed import IndexedPlugin
 from hermes.plugins.manifest import Manifest, read_manifest
-from hermes_plugin_model.explain import SHOWN, Explanation, explain
+from hermes_plugin_model.changes import SHOWN
+from hermes_plugin_model.explain import Explanation, explain
 from hermes_testkit.scripted import ScriptedModel
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -85,12 +86,35 @@ class Installed:
             else:
                 dotted, _, text = span.partition(": ")
                 settings = merge(settings, nested(dotted, read_value(text)))
-        flags = shlex.split(" ".join(SPAN.findall(row.asked)))
-        asked = dict(zip(flags[::2], flags[1::2], strict=True))
+        return self.told(environ, settings, " ".join(SPAN.findall(row.asked)), absent)
+
+    def told(
+        self, environ: dict[str, str], settings: dict[str, Any], asked: str = "", absent: Collection[str] = ()
+    ) -> Explanation:
+        """``asked``: the flags."""
+        flags = shlex.split(asked)
+        given = dict(zip(flags[::2], flags[1::2], strict=True))
 
         async def work() -> Explanation:
             async with self.app(environ, settings, absent) as app:
-                return await explain(app, provider=asked.get("--provider", ""), model=asked.get("-m", ""))
+                return await explain(app, provider=given.get("--provider", ""), model=given.get("-m", ""))
+
+        return asyncio.run(work())
+
+    def answer(self, environ: dict[str, str], settings: dict[str, Any], asked: str = "") -> str:
+        """What it comes to, as ``provider:model`` or as an error."""
+
+        async def work() -> str:
+            async with self.app(environ, settings) as app:
+                flags = shlex.split(asked)
+                given = dict(zip(flags[::2], flags[1::2], strict=True))
+                try:
+                    choice = await app.router.routing.choose(
+                        app.scope, provider=given.get("--provider", ""), model=given.get("-m", "")
+                    )
+                    return f"{choice.provider}:{choice.model or default_of(choice.provider)}"
+                except ConfigError as error:
+                    return f"nothing, for: {error}"
 
         return asyncio.run(work())
 
@@ -155,18 +179,77 @@ def test_the_table_covers_what_was_promised() -> None:
 
 def test_what_would_come_first_next_and_in_other_orders_is_told(here: Installed) -> None:
     told = here.changes("`OPENAI_API_KEY` `OPENROUTER_API_KEY`")
-    assert "anthropic, if one of these were set: ANTHROPIC_API_KEY, ANTHROPIC_TOKEN, CLAUDE_CODE_OAUTH_TOKEN" in told
-    assert "Without env:OPENAI_API_KEY: openrouter (env:OPENROUTER_API_KEY)" in told
-    assert "model.routing: molecule prefers openrouter (env:OPENROUTER_API_KEY)" in told
+    claude = f"anthropic:{default_of('anthropic')}"
+    assert f"{claude}, if one of these were set: ANTHROPIC_API_KEY, ANTHROPIC_TOKEN, CLAUDE_CODE_OAUTH_TOKEN" in told
+    assert f"Without env:OPENAI_API_KEY: openrouter:{default_of('openrouter')}" in told
+    assert f"model.routing: molecule: openrouter:{default_of('openrouter')}" in told
     assert "-m PROVIDER:MODEL, for one call" in told
     assert "Another address, by OPENAI_BASE_URL" in told
+
+
+BOTH = ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"]
+SITUATIONS: list[tuple[list[str], dict[str, Any], str]] = [
+    (["OPENAI_API_KEY"], {}, ""),
+    (BOTH, {}, "-m gpt-5.6-luna"),
+    ([*BOTH, "OPENROUTER_API_KEY"], {}, "-m anthropic/claude-sonnet-5.5"),
+    (["OPENROUTER_API_KEY", "GROQ_API_KEY"], {}, "-m anthropic/claude-sonnet-5.5"),
+    (["GEMINI_API_KEY", "GOOGLE_API_KEY", "GROQ_API_KEY"], {}, ""),
+    (["GROQ_API_KEY", "AWS_ACCESS_KEY_ID"], {"model": {"routing": "jetty"}}, ""),
+    (BOTH, {"model": {"provider": "openai"}}, ""),
+    (BOTH, {"model": {"provider": "openai", "default": "gpt-5.6-luna"}}, ""),
+    (BOTH, {"model": {"default": "gpt-5.6-luna"}}, ""),
+    ([*BOTH, "HERMES_MODEL=openai:gpt-5.6-luna"], {"model": {"default": "claude-opus-5"}}, ""),
+    ([*BOTH, "HERMES_PROVIDER=openai"], {"model": {"provider": "anthropic"}}, ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("names", "settings", "asked"), SITUATIONS, ids=lambda value: str(value)[:60])
+def test_each_change_that_is_told_makes_that_change_and_no_other_key_or_order_does(
+    here: Installed, names: list[str], settings: dict[str, Any], asked: str
+) -> None:
+    environ = {name: value or KEY for name, _, value in (text.partition("=") for text in names)}
+    found = here.told(environ, settings, asked)
+    before = f"{found.provider}:{found.model}"
+    keys, orders = set(), set()
+    for line in found.changes:
+        what, _, then = line.partition(": ")
+        if what == "Without -m and --provider":
+            assert here.answer(environ, settings) == then != before
+        elif what.startswith("Without model."):
+            key = what.removeprefix("Without model.")
+            assert here.answer(environ, merge(settings, {"model": {key: ""}}), asked) == then != before
+        elif what.startswith("Without "):
+            gone = {name.removeprefix("env:") for name in what.removeprefix("Without ").split(" and ")}
+            left = {name: value for name, value in environ.items() if name not in gone}
+            assert here.answer(left, settings, asked) == then != before
+        elif what == "model.routing":
+            order, _, then = then.partition(": ")
+            orders.add(order)
+            assert here.answer(environ, merge(settings, {"model": {"routing": order}}), asked) == then != before
+        elif what.endswith(", if one of these were set"):
+            for name in then.split(", "):
+                keys.add(name)
+                assert here.answer({**environ, name: KEY}, settings, asked) == what.partition(", ")[0] != before
+    assert len(found.changes) > 1
+    for order in {"hermes", "molecule", "jetty"} - orders:
+        assert here.answer(environ, merge(settings, {"model": {"routing": order}}), asked) == before
+    for name in {"ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY"} - keys - set(environ):
+        assert here.answer({**environ, name: KEY}, settings, asked) == before
+
+
+def test_no_change_is_told_that_changes_nothing(here: Installed) -> None:
+    told = here.changes("`OPENAI_API_KEY` `ANTHROPIC_API_KEY`", asked="`-m gpt-5.6-luna`")
+    assert not [line for line in told if line.startswith("model.routing")]
+    assert not [line for line in told if "if one of these were set" in line]
+    assert "Without env:OPENAI_API_KEY: anthropic:gpt-5.6-luna" in told
 
 
 def test_of_many_that_would_come_first_most_are_told_by_name_alone(here: Installed) -> None:
     told = here.changes("`GROQ_API_KEY`")
     assert len([text for text in told if "if one of these were set" in text]) == SHOWN
-    (more,) = [text for text in told if text.startswith("A key of one that comes before it, too: ")]
+    (more,) = [text for text in told if text.startswith("A key of one of these, too: ")]
     assert "deepseek" in more
+    assert "xai" not in more
 
 
 def test_a_second_key_of_the_same_provider_is_told(here: Installed) -> None:
@@ -180,23 +263,84 @@ def test_what_was_asked_for_by_name_is_told_apart_from_the_settings(here: Instal
     assert not [text for text in told if text.startswith("-m")]
 
 
-def test_a_setting_and_the_variable_over_it_are_told(here: Installed) -> None:
-    told = here.changes("`OPENAI_API_KEY` `ANTHROPIC_API_KEY` `HERMES_MODEL=openai:x`", "`model.routing: jetty`")
-    assert "HERMES_MODEL is set, and comes before model.default in the settings" in told
-    assert "Without the provider in model.default: anthropic (env:ANTHROPIC_API_KEY)" in told
+def test_the_variable_that_chose_is_named_and_what_stands_behind_it(here: Installed) -> None:
+    found = here.told({"OPENAI_API_KEY": KEY, "ANTHROPIC_API_KEY": KEY, "HERMES_MODEL": "openai:gpt-5.6-luna"}, {})
+    assert found.why == 'HERMES_MODEL says "openai:gpt-5.6-luna"'
+    assert f"Without HERMES_MODEL: anthropic:{default_of('anthropic')}" in found.changes
+    assert "model.default" not in str(found.changes)
+
+
+def test_of_two_variables_for_one_setting_the_one_that_counts_is_told(here: Installed) -> None:
+    both = {"HERMES_MODEL": "openai:gpt-5.6-luna", "HERMES_INFERENCE_MODEL": "anthropic:claude-opus-5"}
+    found = here.told({"OPENAI_API_KEY": KEY, "ANTHROPIC_API_KEY": KEY, **both}, {})
+    winner = found.why.partition(" ")[0]
+    (other,) = set(both) - {winner}
+    assert f"{found.provider}:{found.model}" == both[winner]
+    assert f"Without {winner}: {both[other]}" in found.changes
+    assert f"{other} is set, too; {winner} comes before it" in found.changes
+
+
+def test_whose_word_the_address_is_is_told(here: Installed) -> None:
+    environ = {"OPENAI_API_KEY": KEY, "HERMES_PROVIDER": "openai", "HERMES_BASE_URL": "http://127.0.0.1:9/v1"}
+    told = here.told(environ, {}).changes
+    assert "The address is that of HERMES_BASE_URL" in told
+    (without,) = [line for line in told if line.startswith("Without HERMES_PROVIDER")]
+    assert without.startswith("Without HERMES_PROVIDER: nothing, for: HERMES_BASE_URL is set, and nobody says whose")
+
+
+@pytest.mark.parametrize(
+    ("asked", "near"),
+    [
+        ("-m gpt-9", "openai:gpt-6-sol"),
+        ("-m openai:gpt-5.6-lun", "openai:gpt-5.6-luna"),
+        ("-m clade-opus-5-5", "anthropic:claude-opus-5-5"),
+    ],
+)
+def test_a_model_that_nobody_knows_is_noted_with_the_nearest(here: Installed, asked: str, near: str) -> None:
+    found = here.told({"OPENAI_API_KEY": KEY, "ANTHROPIC_API_KEY": KEY}, {}, asked)
+    (note,) = found.notes
+    assert f'"{found.model}" is not known to be a model of {found.provider}' in note
+    assert near in note.partition("; nearest: ")[2].split(", ")
+
+
+def test_one_that_is_known_or_cannot_be_is_not_noted(here: Installed) -> None:
+    environ = {"OPENAI_API_KEY": KEY, "OPENROUTER_API_KEY": KEY}
+    for asked in ("-m openai:gpt-5.6-luna", "-m openrouter:some/other-model", "-m ollama:mistral:7b"):
+        assert here.told(environ, {}, asked).notes == []
+
+
+def test_the_price_has_its_source_and_its_day(here: Installed) -> None:
+    price = here.told({"OPENAI_API_KEY": KEY}, {}, "-m openai:gpt-5.6-luna").as_dict()["price"]
+    assert (price["source"], price["date"]) == ("the manifest of openai", "2026-11-21")
+    assert price["input_usd"] > 0
+
+
+def test_no_password_of_an_address_is_shown(here: Installed) -> None:
+    environ = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": "http://user:pw-of-mine@127.0.0.1:9/v1"}
+    found = here.told(environ, {})
+    assert found.base_url == "http://***@127.0.0.1:9/v1"
+    assert "pw-of-mine" not in str(found)
+
+
+def test_every_manifest_with_prices_says_of_which_day(here: Installed) -> None:
+    for manifest in MANIFESTS:
+        for name, spec in manifest.providers.items():
+            priced = any(getattr(model, "input_usd", None) is not None for model in spec.models)
+            assert bool(re.fullmatch(r"2026-11-\d\d", spec.prices_of)) == priced, name
 
 
 def test_fallbacks_are_told_with_those_that_cannot_be_used(here: Installed) -> None:
-    chain: dict[str, Any] = {"fallback_providers": ["openrouter:z-ai/glm-5.3", "groq:x"]}
+    chain: dict[str, Any] = {"fallback_providers": ["openrouter:z-ai/glm-5.3", "groq:x", "opnai:x"]}
 
     async def work() -> Explanation:
         async with here.app({"ANTHROPIC_API_KEY": KEY, "OPENROUTER_API_KEY": KEY}, chain) as app:
             return await explain(app)
 
-    good, bad = asyncio.run(work()).fallbacks
+    good, bad, misspelt = asyncio.run(work()).fallbacks
     assert (good.provider, good.model, good.problem) == ("openrouter", "z-ai/glm-5.3", "")
     assert (bad.name, bad.provider) == ("groq:x", "")
     assert 'No key for the provider "groq"' in bad.problem
+    assert 'No provider "opnai". Did you mean "openai"?' in misspelt.problem
 
 
 @pytest.mark.parametrize(
@@ -215,7 +359,7 @@ def test_a_wire_that_is_not_installed_names_the_package(here: Installed, wire: s
         async with here.app({}, {"providers": {"mine": mine}}, wires=False) as app:
             await explain(app)
 
-    with pytest.raises(PluginError, match=f'No plugin provides the transport "{wire}"') as caught:
+    with pytest.raises(ConfigError, match=f'"mine": No plugin provides the transport "{wire}"') as caught:
         asyncio.run(work())
     assert caught.value.hint == f"pip install {package}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from hermes.sessions.sqlite import open_store
 from hermes_plugin_usage.command import usage
 from hermes_plugin_usage.page import cells_of, count, fitted
 from hermes_testkit.command import Hermes
+from hermes_testkit.model_server import Fail, ModelServer
 from hermes_testkit.scripted import SetClock
 
 TOKENS = Usage(
@@ -32,6 +33,7 @@ providers:
   acme:
     transport: chat_completions
     base_url: http://127.0.0.1:9/v1
+    prices_of: "2026-02-14"
     models: [{id: big, context_window: 1000, input_usd: 3, output_usd: 15}]
   listed: {transport: chat_completions, base_url: "http://127.0.0.1:9/v1"}
 """
@@ -47,17 +49,18 @@ def book(home: Path, monkeypatch: pytest.MonkeyPatch) -> Book:
     (home / "config.yaml").write_text(ACME)
 
     def write(session: str, *rows: UsageRow, title: str = "", deleted: bool = False) -> None:
-        async def work() -> None:
-            store = open_store(home)
-            await store.create(NewSession(id=session, created=time.time(), surface="cli", principal=LOCAL, title=title))
-            await store.commit(SessionWrite(session_id=session, holder="test", usage=rows))
-            if deleted:
-                await store.delete(SessionIds(ids=(session,)))
-            await store.close(Done())
-
-        asyncio.run(work())
+        asyncio.run(_write(home, session, rows, title=title, deleted=deleted))
 
     return write
+
+
+async def _write(home: Path, session: str, rows: Sequence[UsageRow], *, title: str = "", deleted: bool = False) -> None:
+    store = open_store(home)
+    await store.create(NewSession(id=session, created=time.time(), surface="cli", principal=LOCAL, title=title))
+    await store.commit(SessionWrite(session_id=session, holder="test", usage=tuple(rows)))
+    if deleted:
+        await store.delete(SessionIds(ids=(session,)))
+    await store.close(Done())
 
 
 def row(model: str = "acme:big", days_ago: int = 0, cost: float | None = 0.5, **fields: Any) -> UsageRow:
@@ -176,6 +179,32 @@ def test_no_line_is_wider_than_the_terminal_and_none_has_codes(book: Book, width
         assert "\x1b" not in shown
 
 
+LONG = [f"openrouter:anthropic/claude-with-quite-a-long-name-indeed-and-more-of-it-{number}.5" for number in (4, 5)]
+
+
+def test_in_a_pipe_no_name_is_cut(hermes: Hermes) -> None:
+    """A program reads them."""
+    hermes.configure({})
+    asyncio.run(_write(hermes.home, "s1", [row(name) for name in LONG]))
+    shown = hermes("usage").out
+    assert all(shown.count(name) == 2 for name in LONG)
+
+
+def test_at_a_terminal_names_are_cut_so_that_their_ends_tell_them_apart(book: Book) -> None:
+    book("s1", *(row(name) for name in LONG))
+    shown = run(width=80).stdout
+    assert LONG[0] not in shown
+    labels = {line.split()[0] for line in shown.splitlines() if line.startswith("openrouter:")}
+    assert {label[-3:] for label in labels} == {"4.5", "5.5"}
+
+
+def test_a_refused_call_is_no_call_without_a_known_price(hermes_with_model: Hermes, model_server: ModelServer) -> None:
+    model_server.script(Fail(400))
+    assert hermes_with_model("-z", "hello").code == 1
+    total = json.loads(hermes_with_model("usage", "--json").out)["total"]
+    assert (total["calls"], total["unpriced_calls"], total["cost_usd"]) == (1, 0, 0.0)
+
+
 def test_sessions_are_shown_with_what_they_are_about_and_the_many_together(book: Book) -> None:
     for number in range(5):
         book(f"s{number}", row(cost=5.0 - number), title=f"Title {number}")
@@ -196,10 +225,11 @@ def test_prices_have_a_source_and_a_day(book: Book, home: Path) -> None:
     reported = Usage(input_tokens=1, cost_usd=0.25)
     book("s1", row(), row("listed:m"), row("router:x", cost=0.25, usage=reported), row("nobody:y", cost=None))
     shown = run(width=120).stdout
-    assert "acme:big 3 and 15, the manifest of acme" in " ".join(shown.split())
+    assert "acme:big 3 and 15, your settings of 2026-02-14" in " ".join(shown.split())
     assert "0.1 and 0.4, the list of listed of 2026-03-01" in shown
     assert "reported by router with each call" in shown
     prices = {price["provider"]: price for price in as_json()["prices"]}
+    assert prices["acme"]["date"] == "2026-02-14"
     assert (prices["listed"]["date"], prices["listed"]["input_usd"]) == ("2026-03-01", 0.1)
     assert (prices["nobody"]["source"], prices["nobody"]["unpriced_calls"]) == ("", 1)
 

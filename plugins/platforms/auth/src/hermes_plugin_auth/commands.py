@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
@@ -26,14 +27,21 @@ def auth() -> None:
     pass
 
 
-def _with_app(work: Callable[[App], Awaitable[Answer]]) -> Answer:
+@contextmanager
+def _running() -> Iterator[tuple[App, asyncio.Runner]]:
+    """An app, and the event loop that it lives in. A person is asked outside of it, where Ctrl+C is seen at once."""
     profile = click.get_current_context().find_root().params.get("profile") or ""
+    with asyncio.Runner() as runner:
+        app = App(profile=profile)
+        try:
+            yield app, runner
+        finally:
+            runner.run(app.close())
 
-    async def run() -> Answer:
-        async with App(profile=profile) as app:
-            return await work(app)
 
-    return asyncio.run(run())
+def _with_app(work: Callable[[App], Coroutine[Any, Any, Answer]]) -> Answer:
+    with _running() as (app, runner):
+        return runner.run(work(app))
 
 
 def _print_json(value: Any) -> None:
@@ -46,17 +54,21 @@ def _named(entry: StoredCredential) -> str:
 
 @auth.command("add")
 @click.argument("provider")
+@click.argument("key", nargs=-1, metavar="")
 @label_option
 @user_option
 @keyring_option
-def add_(provider: str, label: str, user: str, keyring: bool) -> None:
+def add_(provider: str, key: tuple[str, ...], label: str, user: str, keyring: bool) -> None:
     """Add an API key; it is asked for without an echo, or read from stdin."""
-
-    async def work(app: App) -> StoredCredential:
+    with _running() as (app, runner):
         name, _ = provider_named(app, provider)
-        return await add(app, name, asked_key(name), Wanted(label, user, keyring))
-
-    click.echo(f"Added {_named(_with_app(work))}.")
+        if key:  # not told again: it is in the shell's history, and need not be in a log, too
+            raise ConfigError(
+                "A key is not given as an argument: other programs of this machine, and the shell's history, see it.",
+                hint=f"It is asked for: hermes auth add {name} - or is read from stdin. Think of making a new key.",
+            )
+        added = runner.run(add(app, name, asked_key(name), Wanted(label, user, keyring)))
+    click.echo(f"Added {_named(added)}.")
 
 
 @auth.command()

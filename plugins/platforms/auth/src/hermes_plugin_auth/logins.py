@@ -54,8 +54,9 @@ async def log_in(app: App, name: str, flow: str, wanted: Wanted, *, browser: boo
         _check_keyring()
     from . import device, pkce
     from .refresher import OAuthRefresher
-    from .tokens import OAuthServer
+    from .tokens import OAuthServer, check_addresses
 
+    check_addresses(provider, oauth)
     hint = f"Try again: hermes auth login {provider}"
     person = Person(lambda text: click.echo(text, err=True), opener(app.environ, wanted=browser))
     server = OAuthServer(provider)

@@ -14,7 +14,7 @@ from hermes import AuthenticationFailed, Clock, ConfigError, OAuthSpec
 
 from .browser import Person, pasted_line
 from .landing import Landed, LandingPage, landed
-from .tokens import LOOPBACK, OAuthServer, Tokens, check_address
+from .tokens import LOOPBACK, OAuthServer, Tokens
 
 PATIENCE = 600.0
 
@@ -35,7 +35,6 @@ async def log_in(server: OAuthServer, oauth: OAuthSpec, clock: Clock, person: Pe
     """Raises AuthenticationFailed: it was refused, what was pasted is wrong, or nobody came back in time."""
     if not oauth.authorize_url:
         raise ConfigError(f"{server.provider} has no login by a browser.", hint=f"hermes auth login {server.provider}")
-    check_address(server.provider, oauth.authorize_url)
     proof = Proof(secrets.token_urlsafe(48), secrets.token_urlsafe(24))
     ours = not oauth.redirect_url or urlsplit(oauth.redirect_url).hostname in LOOPBACK
     try:

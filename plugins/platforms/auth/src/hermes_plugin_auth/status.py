@@ -39,7 +39,7 @@ def provider_named(app: App, name: str) -> tuple[str, ProviderSpec]:
     provider = app.router.routing.named(name)
     spec = app.router.specs.get(provider)
     if spec is None:
-        raise app.router.routing.unknown(name)
+        raise app.router.routing.unknown(app.redact(name))  # a key may stand where the provider was forgotten
     return provider, spec
 
 
@@ -109,9 +109,11 @@ def _line(key: KeyState, state: ProviderState, now: float) -> str:
     said = [key.kind if key.kind == "key" else "login", key.stub]
     if key.user:
         said.append(f"only for {key.user}")
-    if key.expires:
-        ends = f"until {moment(key.expires)}" if key.expires > now else f"ended {moment(key.expires)}"
-        said.append(f"{ends}, then renewed" if key.renewed and key.expires > now else ends)
+    if key.expires > now:
+        said.append(f"until {moment(key.expires)}{', then renewed' if key.renewed else ''}")
+    elif key.expires:
+        then = "renewed at the next call" if key.renewed else "log in again"
+        said.append(f"ended {moment(key.expires)}; {then}")
     if key.resting_until:
         said.append(f"rests until {moment(key.resting_until)}: {key.resting_why}")
     mark = "→" if key.next and state.strategy != "random" else " "

@@ -15,10 +15,12 @@ from hermes import (
     ConfigError,
     Endpoint,
     NotEntitled,
+    OAuthSpec,
     Overloaded,
     ProviderError,
     RateLimited,
 )
+from hermes.models.credentials import shown_address
 from hermes_carrier.errors import retry_after
 from hermes_carrier.http import HttpCarrier, Outgoing
 
@@ -94,7 +96,9 @@ class OAuthServer:
             async for piece in incoming.pieces():
                 data += piece
                 if len(data) > LONGEST_ANSWER:
-                    raise Overloaded(f"{self.provider}: {url} answers without an end.", provider=self.provider)
+                    raise Overloaded(
+                        f"{self.provider}: {shown_address(url)} answers without an end.", provider=self.provider
+                    )
         try:
             members = msgspec.json.decode(data)
         except msgspec.DecodeError:
@@ -139,9 +143,16 @@ def check_address(provider: str, url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
         raise ConfigError(
-            f'The login of "{provider}" has an address without TLS: {url!r}.',
+            f'The login of "{provider}" has an address without TLS: {shown_address(url)!r}.',
             hint=f"It has to begin with https://; see oauth: in the provider's manifest or providers.{provider}.",
         )
+
+
+def check_addresses(provider: str, oauth: OAuthSpec) -> None:
+    """Of the whole login, before the person does anything for it. Raises ConfigError; see `check_address`."""
+    for url in (oauth.device_url, oauth.authorize_url, oauth.token_url, oauth.exchange_url):
+        if url:
+            check_address(provider, url)
 
 
 def end_of(token: str) -> float:

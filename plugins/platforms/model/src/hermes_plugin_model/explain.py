@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, NamedTuple
 
-from hermes import App, HermesError, Scope
-from hermes.config.schema import ENVIRONMENT
-from hermes.models.credentials import key_names
+from hermes import App, HermesError
+from hermes.models.catalog import KnownModel
+from hermes.models.credentials import shown_address
 from hermes.models.router import Target
-from hermes.models.routing import Place
 
-SHOWN = 6
-"""Providers that would come first, told with their variables."""
+from .changes import Question, changes
+from .listing import price_of
+from .near import known_ids, nearest_anywhere
 
 
 class Fallback(NamedTuple):
@@ -24,7 +25,7 @@ class Fallback(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """``window``: tokens; 0: unknown. No key is in it."""
+    """``window``: tokens; 0: unknown. ``notes``: what may keep it from answering. No secret is in it."""
 
     provider: str
     model: str
@@ -34,11 +35,20 @@ class Explanation(NamedTuple):
     why: str
     carrier: str
     window: int
+    price: KnownModel
+    notes: list[str]
     changes: list[str]
     fallbacks: list[Fallback]
 
     def as_dict(self) -> dict[str, Any]:
-        return {**self._asdict(), "fallbacks": [fallback._asdict() for fallback in self.fallbacks]}
+        info, source, date = self.price
+        price = {
+            "input_usd": info.input_usd,
+            "output_usd": info.output_usd,
+            "source": source,
+            "date": date,
+        }
+        return {**self._asdict(), "price": price, "fallbacks": [fallback._asdict() for fallback in self.fallbacks]}
 
 
 async def explain(app: App, *, provider: str = "", model: str = "") -> Explanation:
@@ -47,94 +57,54 @@ async def explain(app: App, *, provider: str = "", model: str = "") -> Explanati
     Raises:
         HermesError: nothing can be chosen, or its wire is not installed; the same as a chat's.
     """
-    router, scope = app.router, app.scope
-    target = await router.target(scope, provider=provider, model=model)
+    router = app.router
+    target = await router.target(app.scope, provider=provider, model=model)
     await router.provider(target)
     known = await router.catalog.model(target.provider, target.spec, target.model)
-    changes = await _flag_changes(app, target) if provider or model else ["-m PROVIDER:MODEL, for one call"]
-    if not provider and not app.router.split(model)[0]:
-        changes += await _choice_changes(app, target, model)
     return Explanation(
         provider=target.provider,
         model=target.model,
         transport=target.spec.transport,
-        base_url=target.endpoint.base_url,
+        base_url=shown_address(target.endpoint.base_url),
         key_source=target.endpoint.key_source,
         why=target.why,
         carrier=target.endpoint.carrier,
         window=target.window or known.info.context_window,
-        changes=[*changes, *await _key_changes(app, target, scope)],
+        price=known,
+        notes=await _notes(app, target),
+        changes=await changes(Question(app, provider, model, target)),
         fallbacks=[await _fallback(app, name) for name in app.settings.fallback_providers],
     )
 
 
-async def _flag_changes(app: App, target: Target) -> list[str]:
-    try:
-        other = await app.router.target(app.scope)
-    except HermesError as error:
-        return [f"Without -m and --provider nothing is chosen: {error}"]
-    return [f"Without -m and --provider: {other.name}"] if other.name != target.name else []
+async def _notes(app: App, target: Target) -> list[str]:
+    notes = [f"No key can be used now: {target.failure}"] if target.failure else await _resting(app, target)
+    provider, live = target.provider, app.router.catalog.live(target.provider)
+    known = known_ids(app, provider)
+    if target.model in known or not known or (target.spec.aggregator and live is None):
+        return notes
+    if live is not None:
+        told = f'{provider} lists no "{target.model}"'
+    else:
+        told = f'"{target.model}" is not known to be a model of {provider} (ask it: hermes model list {provider})'
+    near = await nearest_anywhere(app, target.model, first=provider)
+    return [*notes, told + (f"; nearest: {', '.join(near)}" if near else "")]
 
 
-async def _choice_changes(app: App, target: Target, model: str) -> list[str]:
-    """What would choose another provider, where it is not asked for by name."""
-    settings, told = app.settings.model, _variables_over_settings(app)
-    if settings.provider or (app.router.split(settings.default)[0] and not model):
-        found = _first(await app.router.routing.places(app.scope))
-        named_by = "model.provider" if settings.provider else "the provider in model.default"
-        instead = f"{found.provider} ({found.source})" if found else "nothing, for no key is found"
-        return [*told, f"Without {named_by}: {instead}"]
-    return [*told, *await _order_changes(app, target)]
-
-
-def _variables_over_settings(app: App) -> list[str]:
-    return [
-        f"{variable} is set, and comes before {key} in the settings"
-        for variable, key in ENVIRONMENT.items()
-        if key in ("model.provider", "model.default", "model.base_url") and app.environ.get(variable, "").strip()
-    ]
-
-
-async def _order_changes(app: App, target: Target) -> list[str]:
-    """Where the keys decide: those that would come first, the one that comes next, and the other orders."""
-    routing, chosen = app.router.routing, app.settings.model.routing
-    places = await routing.places(app.scope)
-    position = next((number for number, place in enumerate(places) if place.provider == target.provider), len(places))
-    before = [place for place in places[:position] if place.keys and not place.source]
-    told = [f"{place.provider}, if one of these were set: {', '.join(place.keys)}" for place in before[:SHOWN]]
-    if more := [place.provider for place in before[SHOWN:]]:
-        told.append(f"A key of one that comes before it, too: {', '.join(more)}")
-    after = next((place for place in places[position + 1 :] if place.source), None)
-    if position < len(places) and after:
-        told.append(f"Without {places[position].source}: {after.provider} ({after.source})")
-    for order in routing.orders:
-        first = _first(await routing.places(app.scope, order))
-        if order != chosen and first is not None and first.provider != target.provider:
-            told.append(f"model.routing: {order} prefers {first.provider} ({first.source})")
-    return told
-
-
-def _first(places: list[Place]) -> Place | None:
-    return next((place for place in places if place.source), None)
-
-
-async def _key_changes(app: App, target: Target, scope: Scope) -> list[str]:
-    """Other keys of the same provider, and what sets its address."""
-    told, spec = [], target.spec
-    found = [name for name in key_names(spec) if (await app.find_secret(name, scope))[0]]
-    for name in found[1:]:
-        told.append(f"{name} is set, too; {found[0]} comes first")
-    if app.settings.model.base_url and target.endpoint.base_url == app.settings.model.base_url.rstrip("/"):
-        told.append("The address is that of model.base_url")
-    elif spec.base_url_env:
-        value, source = await app.find_secret(spec.base_url_env, scope)
-        told.append(f"The address is that of {source}" if value else f"Another address, by {spec.base_url_env}")
+async def _resting(app: App, target: Target) -> list[str]:
+    """The keys that stand before the chosen one, or behind it, and are not used for now."""
+    told = []
+    for key in await app.router.credentials.all(target.provider, target.spec, app.scope):
+        rest = app.router.credentials.pools.rests.of(key.id)
+        if rest is not None and key.source != target.endpoint.key_source:
+            until = time.strftime("%Y-%m-%d %H:%M", time.localtime(rest.until))
+            told.append(f"{key.source} rests until {until}: {app.redact(rest.reason)}")
     return told
 
 
 async def _fallback(app: App, name: str) -> Fallback:
     try:
-        target = await app.router.target(app.scope, model=name)
+        target = await app.router.fallback(name, app.scope)
         await app.router.provider(target)
     except HermesError as error:
         return Fallback(name, problem=str(error))
@@ -149,7 +119,9 @@ def as_lines(found: Explanation) -> list[str]:
         f"address    {found.base_url or '-'}",
         f"key        {found.key_source or 'none'}",
         f"window     {f'{found.window:,} tokens' if found.window else 'unknown'}",
+        f"price      {price_of(found.price)}",
         f"why        {found.why}",
+        *(f"note       {note}" for note in found.notes),
     ]
     if found.changes:
         lines += ["what would change it", *(f"  - {change}" for change in found.changes)]

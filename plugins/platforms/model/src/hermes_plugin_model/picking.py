@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import click
 
-from hermes import App, ConfigError
+from hermes import ConfigError
 from hermes.cli.output import complain
-from hermes.models.credentials import variables
 
 from .choosing import Wanted
 from .listing import as_lines, listing
+from .running import Running
+from .standing import standings
 
 SHOWN = 20
 """Models at a time."""
@@ -25,36 +26,30 @@ class Entry(NamedTuple):
     about: str
 
 
-async def pick(app: App) -> Wanted:
+def pick(here: Running) -> Wanted:
     """Asks for a provider, then for one of its models.
 
     Raises:
         ConfigError: there is nothing to pick from.
         click.Abort: the person gave up.
     """
-    provider = picked("Provider", await _providers(app))
-    found = await listing(app, provider)
-    if found.live is None:
-        complain(f"Its list could not be had: {found.note}" if found.note else "It has no list of its own.")
-    if not found.models:
-        return Wanted(provider, click.prompt("Model", err=True).strip())
-    head, *lines = as_lines(found)
-    complain(head)
-    models = [Entry(name, line.strip().removeprefix(name).strip()) for name, line in zip(found.ids, lines, strict=True)]
-    return Wanted(provider, picked("Model", models))
-
-
-async def _providers(app: App) -> list[Entry]:
-    """Those whose key is found come first; each with what is found."""
-    router = app.router
-    found = dict(await router.keys_found(app.scope))
-    entries = [Entry(name, source) for name, source in found.items()]
-    for name in sorted(set(router.specs) - set(found)):
-        keys = variables(router.specs[name])
-        entries.append(Entry(name, f"no key: {', '.join(keys)}" if keys else "takes no key"))
-    if not entries:
+    found = [Entry(standing.provider, standing.about) for standing in here.wait_for(standings(here.app))]
+    if not found:
         raise ConfigError("There is no provider.", hint="pip install hermes-plugin-openai")
-    return entries
+    provider = picked("Provider", found)
+    listed = here.wait_for(listing(here.app, provider))
+    if listed.live is None:
+        complain(f"Its list could not be had: {listed.note}" if listed.note else "It has no list of its own.")
+    if not listed.models:
+        return Wanted(provider, click.prompt("Model", err=True).strip())
+    head, *lines = as_lines(listed)
+    complain(head)
+    named = zip(listed.ids, lines, strict=True)
+    return Wanted(provider, picked("Model", [Entry(name, _rest(line, name)) for name, line in named]))
+
+
+def _rest(line: str, name: str) -> str:
+    return line.strip().removeprefix(name).strip()
 
 
 def picked(what: str, entries: Sequence[Entry]) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import sys
 from typing import Any
 
 import click
@@ -45,8 +47,14 @@ def usage(days: int, by: By, limit: int, as_json: bool) -> None:
     elif not books.total.calls:
         click.echo(f"No model was called since {books.days[0].isoformat()}.", err=True)
     else:
-        for line in page(books, shown, more=more, width=shutil.get_terminal_size().columns):
+        for line in page(books, shown, more=more, width=_width()):
             click.echo(line)
+
+
+def _width() -> int | None:
+    """Of the terminal; None where the report goes into a file or to a program, unless ``COLUMNS`` says a width."""
+    known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return shutil.get_terminal_size().columns if known else None
 
 
 def _as_dict(books: Books) -> dict[str, Any]:

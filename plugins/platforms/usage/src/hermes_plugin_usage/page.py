@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from .books import Books, Price, Row, Today, total_of
 
 LEAST_WIDTH = 64
+USUAL_WIDTH = 80
 COLUMNS = ("calls", "in", "cache r", "cache w", "out", "reason", "cost")
 """What was read from the provider's cache, and written to it; reasoning is part of what came out."""
 
 
-def page(books: Books, rows: Sequence[Row], *, more: Sequence[Row], width: int) -> Iterator[str]:
-    """Lines. ``rows``: those to be shown; ``more``: those that get one line together."""
-    width = max(width, LEAST_WIDTH)
+def page(books: Books, rows: Sequence[Row], *, more: Sequence[Row], width: int | None) -> Iterator[str]:
+    """Lines. ``rows``: those to be shown; ``more``: those that get one line together.
+
+    ``width``: of the terminal, in columns; None: there is none, and no name is cut.
+    """
     shown = [*rows, total_of(f"({len(more)} more)", more)] if more else list(rows)
+    width = max(width, LEAST_WIDTH) if width is not None else _uncut(shown, books.prices)
     first, last = books.days[0], books.days[-1]
     yield f"Usage by {books.by}, {first.isoformat()} to {last.isoformat()}"
     yield ""
@@ -25,6 +29,13 @@ def page(books: Books, rows: Sequence[Row], *, more: Sequence[Row], width: int) 
     if notes := [*_unknown(books), *_budget(books.today), *_prices(books.prices, width)]:
         yield ""
         yield from notes
+
+
+def _uncut(rows: Sequence[Row], prices: Sequence[Price]) -> int:
+    """The width in which each name has the third, or half, that it may take."""
+    labels = [cells_of(row.label) for row in rows]
+    names = [cells_of(f"{price.provider}:{price.model}") for price in prices]
+    return max(USUAL_WIDTH, *(3 * size for size in labels), *(2 * size for size in names))
 
 
 def _chart(rows: Sequence[Row], total: Row, width: int) -> Iterator[str]:
@@ -135,12 +146,21 @@ def _label_width(rows: Sequence[Row], most: int) -> int:
 
 
 def fitted(text: str, width: int) -> str:
-    """Exactly so many columns: cut, or filled with blanks."""
-    text, used, kept = printable(text), 0, ""
+    """Exactly so many columns: filled with blanks, or cut in the middle, for names differ at their ends."""
+    text = printable(text)
     if cells_of(text) <= width:
         return text + " " * (width - cells_of(text))
+    tail = _cut(reversed(text), (width - 1) // 2)[::-1]
+    head = _cut(text, width - 1 - cells_of(tail))
+    return f"{head}…{tail}" + " " * (width - 1 - cells_of(head) - cells_of(tail))
+
+
+def _cut(text: Iterable[str], width: int) -> str:
+    """As much of its beginning as there is room for."""
+    used, kept = 0, ""
     for char in text:
-        if used + _cells_of(char) > width - 1:
+        used += _cells_of(char)
+        if used > width:
             break
-        kept, used = kept + char, used + _cells_of(char)
-    return f"{kept}…" + " " * (width - used - 1)
+        kept += char
+    return kept
