@@ -20,6 +20,7 @@ TEST_TOOLS = ["pytest", "pytest-timeout", "hypothesis", "uv"]
 
 def packages() -> dict[str, Path]:
     folders = [ROOT / "kernel", ROOT / "carrier", *sorted(ROOT.glob("plugins/*/*"))]
+    folders = [folder for folder in folders if (folder / "pyproject.toml").is_file()]
     return {tomllib.loads((folder / "pyproject.toml").read_text())["project"]["name"]: folder for folder in folders}
 
 
@@ -38,8 +39,8 @@ def main() -> int:
     failed = []
     environ = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONPATH")}
     for name, folder in packages().items():
-        if sys.argv[1:] and name not in sys.argv[1:]:
-            continue
+        if (sys.argv[1:] and name not in sys.argv[1:]) or not (folder / "tests").is_dir():
+            continue  # what is only data has no tests of its own
         with tempfile.TemporaryDirectory() as scratch:
             python = Path(scratch) / "bin" / "python"
             subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, scratch], check=True, env=environ)

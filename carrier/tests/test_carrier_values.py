@@ -17,7 +17,7 @@ from hermes import (
     ToolResultPart,
     ToolSpec,
 )
-from hermes_carrier.media import IMAGES, MEGABYTE, PDF, Accepted, check
+from hermes_carrier.media import AUDIO, DOCUMENTS, IMAGES, MEGABYTE, PDF, Accepted, check, formats, image_url
 from hermes_carrier.names import ToolNames
 from hermes_carrier.state import state_of, tagged
 
@@ -97,3 +97,21 @@ def test_state_goes_back_only_to_whom_it_came_from() -> None:
     assert state_of(message, asked(model="two")) == {}
     elsewhere = Endpoint(provider="acme", base_url="http://other.test/v1")
     assert state_of(message, asked(model="one", endpoint=elsewhere)) == {}
+
+
+def test_a_type_counts_without_its_parameters_and_a_part_without_one_does_not() -> None:
+    taken = Accepted(audio=frozenset(formats(AUDIO, "ogg")))
+    check(asked(Message(role="user", parts=(AudioPart(media_type="Audio/OGG; codecs=opus", data=b"x"),))), taken)
+    for part in (AudioPart(media_type="", data=b"x"), AudioPart(media_type="audio/mpeg", data=b"x")):
+        with pytest.raises(BadRequest, match=r"unknown|audio/mpeg"):
+            check(asked(Message(role="user", parts=(part,))), taken)
+
+
+def test_the_types_of_some_formats() -> None:
+    assert formats(DOCUMENTS, "pdf", "txt") == {PDF: "pdf", "text/plain": "txt"}
+    assert set(formats(AUDIO, "wav")) == {"audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"}
+
+
+def test_an_image_by_its_address_or_with_its_bytes_in_it() -> None:
+    assert image_url(ImagePart(media_type="", url="http://a.test/b.png")) == "http://a.test/b.png"
+    assert image_url(ImagePart(media_type="image/png", url="http://a.test", data=b"x")) == "data:image/png;base64,eA=="

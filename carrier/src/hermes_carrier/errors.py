@@ -6,6 +6,7 @@ status is only what the vendor put into the error, or 0.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -28,8 +29,11 @@ from hermes.contracts.errors import (
 from hermes.contracts.provider import Endpoint
 
 SENTENCE_LIMIT = 600
+MINUTE = 60
+"""In seconds."""
 SHORTEST_KEY = 6
 """Of fewer characters a key is a placeholder, and may be part of any word."""
+CUT_HINT = "Try again; where it happens often, something between here and the provider cuts connections."
 
 _MONEY = frozenset(
     [
@@ -59,16 +63,8 @@ _KEY = frozenset(
     ]
 )
 _PERMISSION = frozenset(["permission_error", "permission_denied", "accessdeniedexception", "usage_not_included"])
-_MODEL = frozenset(
-    [
-        "model_not_found",
-        "model_not_available",
-        "unknown_model",
-        "not_found_error",
-        "not_found",
-        "resourcenotfoundexception",
-    ]
-)
+_MODEL = frozenset(["model_not_found", "model_not_available", "unknown_model", "resourcenotfoundexception"])
+_NOT_FOUND = frozenset(["not_found_error", "not_found"])
 _OVERFLOW = frozenset(["context_length_exceeded", "string_above_max_length", "request_too_large"])
 _REFUSED = frozenset(
     ["content_filter", "content_policy_violation", "responsibleaipolicyviolation", "moderation_blocked"]
@@ -100,6 +96,8 @@ _INVALID = frozenset(
     ]
 )
 
+_USERINFO = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)([^/?#]*)@")
+
 _OVERFLOW_TEXT = re.compile(
     r"maximum context|context (?:length|window|size)|prompt is too long|too many (?:input )?tokens|"
     r"reduce the length|exceeds? .{0,40}(?:token|context) limit|maximum number of tokens",
@@ -110,6 +108,12 @@ _KEY_TEXT = re.compile(
     r"(?:invalid|incorrect|expired) api[ _-]key|token (?:is |has )?(?:been )?(?:expired|revoked)",
     re.IGNORECASE,
 )
+_PATH_TEXT = re.compile(
+    r"unknown (?:request )?(?:url|path|operation)|invalid url|page not found|no (?:such )?(?:route|path|endpoint)|"
+    r"url .{0,200}not found|cannot (?:post|get)\b|^(?:resource )?not found\.?$",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What servers say where nothing is, and not of a model that is none of theirs."""
 _REFUSED_TEXT = re.compile(r"moderation|flagged|content (?:management |filtering )?policy|guardrail", re.IGNORECASE)
 
 
@@ -125,6 +129,8 @@ class Complaint(NamedTuple):
     """Seconds, where they are in the body."""
     out_of_money: bool = False
     """The vendor's words say so, whatever its code."""
+    is_page: bool = False
+    """The body is no JSON: a web server's or a proxy's, and not the vendor's."""
 
 
 Read = Callable[[Any, Mapping[str, str]], Complaint]
@@ -171,7 +177,7 @@ def error_of(
     try:
         complaint = read(msgspec.json.decode(body), headers)
     except msgspec.DecodeError:
-        complaint = Complaint(_plain(body.decode("utf-8", "replace")))
+        complaint = Complaint(_plain(body.decode("utf-8", "replace")), is_page=bool(body.strip()))
     if not complaint.message and (location := headers.get("location")):
         complaint = Complaint(f"moved to {location}")
     return provider_error(
@@ -213,7 +219,7 @@ def provider_error(
         code=code,
         request_id=request_id,
         retry_after=retry_after,
-        hint=_hint(kind, status, endpoint, model, complaint),
+        hint=_hint(kind, status, endpoint, model, complaint, retry_after),
     )
 
 
@@ -225,8 +231,10 @@ def classify(status: int, complaint: Complaint, *, retryable: bool = False) -> t
         return NotEntitled
     if status == 402:
         return RateLimited if complaint.retry_soon and retryable else NotEntitled
-    if words & _MODEL or status == 404:
+    if words & _MODEL:
         return ModelNotFound
+    if status == 404 or words & _NOT_FOUND:
+        return BadRequest if is_nowhere(status, complaint) else ModelNotFound
     if status == 401 or words & _KEY:
         return AuthenticationFailed
     if words & _OVERFLOW or status == 413:
@@ -246,6 +254,11 @@ def classify(status: int, complaint: Complaint, *, retryable: bool = False) -> t
     return Overloaded if status == 0 else BadRequest
 
 
+def is_nowhere(status: int, complaint: Complaint) -> bool:
+    """Whether nothing is served at that address, as opposed to a model that is not there."""
+    return status == 404 and (complaint.is_page or _PATH_TEXT.search(complaint.message) is not None)
+
+
 def _bad_request(message: str) -> type[ProviderError]:
     if _OVERFLOW_TEXT.search(message):
         return ContextOverflow
@@ -254,16 +267,18 @@ def _bad_request(message: str) -> type[ProviderError]:
     return ContentRefused if _REFUSED_TEXT.search(message) else BadRequest
 
 
-def _hint(kind: type[ProviderError], status: int, endpoint: Endpoint, model: str, complaint: Complaint) -> str:
-    name = endpoint.provider
+def _hint(
+    kind: type[ProviderError],
+    status: int,
+    endpoint: Endpoint,
+    model: str,
+    complaint: Complaint,
+    seconds: float | None,
+) -> str:
+    name, address = endpoint.provider, address_of(endpoint)
     key = f"the key in {endpoint.key_source}" if endpoint.key_source else "the key"
     if kind is AuthenticationFailed:
-        if not endpoint.key:
-            return f"No key was sent. Set providers.{name}.key_env to the variable that holds it."
-        if endpoint.token:
-            return f"The login is not accepted any more. Log in again: hermes auth login {name}"
-        renew = f" Make a new one: {endpoint.key_url}" if endpoint.key_url else ""
-        return f"Check {key}: it is not accepted by {endpoint.base_url}.{renew}"
+        return _key_hint(endpoint, key, address)
     if kind is NotEntitled:
         account = f" at {endpoint.billing_url}" if endpoint.billing_url else ""
         return (
@@ -271,11 +286,12 @@ def _hint(kind: type[ProviderError], status: int, endpoint: Endpoint, model: str
             "or use another model."
         )
     if kind is ModelNotFound:
-        return f'Check the name of the model "{model}" and the address {endpoint.base_url} (providers.{name}.base_url).'
+        return f'Check the name of the model "{model}" and the address {address} (providers.{name}.base_url).'
     if kind is RateLimited:
-        return "Wait a little, or set fallback_providers so that another model takes over."
+        return f"Wait {how_long(seconds)}, or set fallback_providers so that another model takes over."
     if kind is Overloaded:
-        return "The provider has trouble; try again later, or set fallback_providers."
+        later = f"in {how_long(seconds)}" if seconds and seconds >= MINUTE else "later"
+        return f"The provider has trouble; try again {later}, or set fallback_providers."
     if kind is ContextOverflow:
         return (
             "The conversation is longer than the model can read: start a new one, or use a model with a larger window."
@@ -284,9 +300,29 @@ def _hint(kind: type[ProviderError], status: int, endpoint: Endpoint, model: str
         return "The provider's policy refuses this content; say it differently, or use another provider."
     if "/v1/responses" in complaint.message:
         return "The model takes tools here only without reasoning: hermes config set model.reasoning_effort none"
+    if is_nowhere(status, complaint):
+        return f"There is nothing at this path of {address}: check providers.{name}.base_url. It often ends in /v1."
     if 300 <= status < 400 or status == 405:
-        return f"The address {endpoint.base_url} answers elsewhere: set providers.{name}.base_url."
+        return f"The address {address} answers elsewhere: set providers.{name}.base_url."
     return f"The request is refused as it is; if an option caused it, see providers.{name}.quirks."
+
+
+def _key_hint(endpoint: Endpoint, key: str, address: str) -> str:
+    if not endpoint.key:
+        return f"No key was sent. Set providers.{endpoint.provider}.key_env to the variable that holds it."
+    if endpoint.token:
+        return f"The login is not accepted any more. Log in again: hermes auth login {endpoint.provider}"
+    renew = f" Make a new one: {endpoint.key_url}" if endpoint.key_url else ""
+    return f"Check {key}: it is not accepted by {address}.{renew}"
+
+
+def how_long(seconds: float | None) -> str:
+    """In words: ``a little`` under a minute, or where it is not known; else minutes, and from two hours on hours."""
+    if seconds is None or seconds < MINUTE:
+        return "a little"
+    minutes = math.ceil(seconds / MINUTE)
+    number, unit = (minutes, "minute") if minutes < 120 and minutes != 60 else (math.ceil(minutes / 60), "hour")
+    return f"{number} {unit}s" if number > 1 else f"{number} {unit}"
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
@@ -314,9 +350,20 @@ def request_id_of(headers: Mapping[str, str]) -> str:
     return next((value for name in named if (value := headers.get(name))), "")
 
 
+def address_of(endpoint: Endpoint) -> str:
+    """The endpoint's address as it may be shown: ``http://***@host/v1`` where a name and a password are in it."""
+    return _USERINFO.sub(r"\1***@", endpoint.base_url)
+
+
 def without_key(text: str, endpoint: Endpoint) -> str:
-    """``text`` with the key taken out; some vendors repeat it in what they say of it."""
-    return text.replace(endpoint.key, "[key]") if len(endpoint.key) >= SHORTEST_KEY else text
+    """``text`` without the key, which some vendors repeat in what they say of it, and the password of the address."""
+    if len(endpoint.key) >= SHORTEST_KEY:
+        text = text.replace(endpoint.key, "[key]")
+    if found := _USERINFO.match(endpoint.base_url):
+        text = text.replace(found[2], "***")
+        password = found[2].partition(":")[2]
+        text = text.replace(password, "***") if len(password) >= SHORTEST_KEY else text
+    return text
 
 
 def _plain(text: str) -> str:

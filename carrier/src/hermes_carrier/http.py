@@ -16,7 +16,7 @@ from hermes.contracts.errors import ConfigError
 from hermes.contracts.provider import Endpoint
 from hermes.contracts.values import Value
 
-from .failures import RAISED, failure_of
+from .failures import RAISED, alone, failure_of
 
 CONNECT_TIMEOUT = 20.0
 LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=60.0)
@@ -64,15 +64,28 @@ class HttpCarrier:
 
     @asynccontextmanager
     async def open(self, endpoint: Endpoint, outgoing: Outgoing) -> AsyncIterator[Incoming]:
+        try:
+            with mapped(endpoint):
+                response = await self.sent(endpoint, outgoing)
+        except (OverflowError, ExceptionGroup) as error:
+            if not isinstance(cause := alone(error), OverflowError):
+                raise
+            raise failure_of(cause, endpoint) from None
+        with mapped(endpoint):
+            try:
+                yield Received(response, endpoint)
+            finally:
+                await response.aclose()
+
+    async def sent(self, endpoint: Endpoint, outgoing: Outgoing) -> httpx2.Response:
+        """The answer to ``outgoing``, its body not read; for carriers that send through a client of the vendor's."""
         url = f"{endpoint.base_url.rstrip('/')}{outgoing.path}"
         headers = await self.signed(endpoint, outgoing, url)
-        timeout = httpx2.Timeout(outgoing.timeout, connect=min(CONNECT_TIMEOUT, outgoing.timeout))
-        with mapped(endpoint):
-            client = self._client(endpoint)
-            async with client.stream(
-                outgoing.method, url, content=outgoing.body or None, headers=headers, timeout=timeout
-            ) as response:
-                yield Received(response, endpoint)
+        client = self._client(endpoint)
+        request = client.build_request(
+            outgoing.method, url, content=outgoing.body or None, headers=headers, timeout=timeout_of(outgoing)
+        )
+        return await client.send(request, stream=True)
 
     async def close(self) -> None:
         """Closes the connections of the running event loop."""
@@ -112,6 +125,10 @@ class Received:
         with mapped(self._endpoint, answering=response.is_success):
             async for piece in source:  # type: ignore[union-attr]
                 yield piece
+
+
+def timeout_of(outgoing: Outgoing) -> httpx2.Timeout:
+    return httpx2.Timeout(outgoing.timeout, connect=min(CONNECT_TIMEOUT, outgoing.timeout))
 
 
 @contextmanager

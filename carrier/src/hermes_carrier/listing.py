@@ -10,19 +10,24 @@ import msgspec
 from hermes.contracts.provider import ModelInfo
 
 
-def models_of(body: bytes) -> list[ModelInfo] | None:
-    """The entries of ``/models``; None if ``body`` is no list of them."""
+def entries_of(body: bytes, *members: str) -> list[dict[str, Any]] | None:
+    """The objects of the list under the first of ``members`` that there is, or of a list alone; None: there is none."""
     try:
         listed = msgspec.json.decode(body)
     except msgspec.DecodeError:
         return None
-    entries = listed.get("data") if isinstance(listed, Mapping) else listed
-    if not isinstance(entries, list):
-        return None
-    return [_model(entry) for entry in entries if isinstance(entry, dict) and "id" in entry]
+    if isinstance(listed, Mapping):
+        listed = next((listed[member] for member in members if member in listed), None)
+    return [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else None
 
 
-def _model(entry: dict[str, Any]) -> ModelInfo:
+def models_of(body: bytes) -> list[ModelInfo] | None:
+    """The entries of ``/models``; None if ``body`` is no list of them."""
+    entries = entries_of(body, "data")
+    return None if entries is None else [model_of(entry) for entry in entries if "id" in entry]
+
+
+def model_of(entry: Mapping[str, Any]) -> ModelInfo:
     """An entry of ``/models``; beyond the id, only routers say more."""
     top = entry.get("top_provider")
     pricing = entry.get("pricing")
@@ -30,8 +35,8 @@ def _model(entry: dict[str, Any]) -> ModelInfo:
     window = next((entry[key] for key in ("context_length", "context_window", "max_model_len") if entry.get(key)), 0)
     return ModelInfo(
         id=str(entry["id"]),
-        context_window=_count(window),
-        max_output=_count(top.get("max_completion_tokens") or entry.get("max_completion_tokens")),
+        context_window=count_of(window),
+        max_output=count_of(top.get("max_completion_tokens") or entry.get("max_completion_tokens")),
         input_usd=_price(pricing.get("prompt")),
         output_usd=_price(pricing.get("completion")),
         cache_read_usd=_price(pricing.get("input_cache_read")),
@@ -39,7 +44,8 @@ def _model(entry: dict[str, Any]) -> ModelInfo:
     )
 
 
-def _count(value: Any) -> int:
+def count_of(value: Any) -> int:
+    """A number of tokens; 0: it does not say."""
     return value if isinstance(value, int) else 0
 
 

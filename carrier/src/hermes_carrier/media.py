@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from hermes.contracts.errors import BadRequest
@@ -13,10 +13,54 @@ from hermes.contracts.provider import ModelRequest
 IMAGES = frozenset(["image/png", "image/jpeg", "image/gif", "image/webp"])
 PDF = "application/pdf"
 MEGABYTE = 1024 * 1024
+AUDIO = {
+    "audio/wav": "wav",
+    "audio/x-wav": "wav",
+    "audio/wave": "wav",
+    "audio/vnd.wave": "wav",
+    "audio/mpeg": "mp3",
+    "audio/mp3": "mp3",
+    "audio/flac": "flac",
+    "audio/ogg": "ogg",
+    "audio/opus": "opus",
+    "audio/aac": "aac",
+    "audio/mp4": "mp4",
+    "audio/m4a": "m4a",
+    "audio/webm": "webm",
+    "audio/aiff": "aiff",
+    "audio/x-aiff": "aiff",
+}
+"""Types and short names of formats; see `formats`."""
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+DOCUMENTS = {
+    PDF: "pdf",
+    "application/json": "json",
+    "application/msword": "doc",
+    f"{_OFFICE}.wordprocessingml.document": "docx",
+    "application/vnd.ms-excel": "xls",
+    f"{_OFFICE}.spreadsheetml.sheet": "xlsx",
+    f"{_OFFICE}.presentationml.presentation": "pptx",
+    "text/csv": "csv",
+    "text/html": "html",
+    "text/markdown": "md",
+    "text/plain": "txt",
+}
+
+
+def formats(table: Mapping[str, str], *names: str) -> dict[str, str]:
+    """The types of ``table`` that are of these formats, and which of them each is."""
+    return {media_type: name for media_type, name in table.items() if name in names}
+
+
+def plain_type(media_type: str) -> str:
+    """Without parameters, in lower case: ``audio/ogg`` of ``Audio/Ogg; codecs=opus``."""
+    return media_type.partition(";")[0].strip().lower()
 
 
 class Accepted(NamedTuple):
-    """What a wire takes. Types: media types; an empty set takes none, None any. Sizes: bytes of one part; 0: any."""
+    """What a wire takes. Types: media types as `plain_type` gives them; an empty set takes none, None any. Sizes: bytes
+    of one part; 0: any.
+    """
 
     images: frozenset[str] | None = IMAGES
     image_size: int = 20 * MEGABYTE
@@ -36,11 +80,11 @@ def check(request: ModelRequest, accepted: Accepted) -> None:
                 kind, types, most = f'file "{part.name}"', accepted.files, accepted.file_size
             case AudioPart():
                 kind, types, most = "audio", accepted.audio, accepted.audio_size
-        provider = request.endpoint.provider
-        if types is not None and part.media_type and part.media_type not in types:
+        provider, media_type = request.endpoint.provider, plain_type(part.media_type)
+        if types is not None and (media_type or part.data) and media_type not in types:
             takes = ", ".join(sorted(types)) or "none"
             raise BadRequest(
-                f"{provider}: the {kind} of the type {part.media_type} cannot be sent to {request.model}.",
+                f"{provider}: the {kind} of the type {media_type or 'unknown'} cannot be sent to {request.model}.",
                 provider=provider,
                 hint=f"It takes: {takes}. Convert it, or use another model.",
             )
@@ -68,6 +112,11 @@ def _of(parts: Iterable[Part]) -> Iterator[ImagePart | FilePart | AudioPart]:
 
 def base64_of(data: bytes) -> str:
     return b64encode(data).decode("ascii")
+
+
+def image_url(part: ImagePart) -> str:
+    """The image's address; one with its bytes in it where they are given."""
+    return part.url if part.url and not part.data else data_url(part.media_type, part.data)
 
 
 def data_url(media_type: str, data: bytes) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
 from hermes import __version__
@@ -20,7 +20,7 @@ from hermes.contracts.provider import (
 )
 
 from .codec import Codec
-from .errors import request_id_of
+from .errors import address_of, request_id_of
 from .http import Carrier, HttpCarrier, Incoming, Outgoing
 
 MODELS_TIMEOUT = 30.0
@@ -64,9 +64,21 @@ class HttpProvider:
             if not 200 <= incoming.status < 300:
                 body = await _beginning(incoming)
                 raise codec.error_of(incoming.status, incoming.headers, body, endpoint, request.model)
-            async with aclosing(self._events(incoming, request)) as events:
-                async for event in events:
+            decoder = codec.decoder(request, request_id_of(incoming.headers))
+            if self._is_whole(incoming, endpoint):
+                for event in decoder.whole(await _whole(incoming)):
                     yield event
+                return
+            # Written out here: another generator costs as much for each event as a decoder.
+            async with aclosing(incoming.pieces()) as pieces:
+                async for data in pieces:
+                    for event in decoder.feed(data):
+                        yield event
+                    if decoder.ended:
+                        await _drain(pieces)
+                        return
+            for event in decoder.finish():
+                yield event
 
     async def models(self, query: ModelsQuery) -> ModelList:
         """What the endpoint lists, in its order."""
@@ -83,7 +95,7 @@ class HttpProvider:
             listed = codec.models(await _whole(incoming))
         if listed is None:
             raise BadRequest(
-                f"{endpoint.provider}: {endpoint.base_url}{path} answers with no list of models.",
+                f"{endpoint.provider}: {address_of(endpoint)}{path} answers with no list of models.",
                 provider=endpoint.provider,
                 status=incoming.status,
                 hint=f"Check the address: providers.{endpoint.provider}.base_url.",
@@ -149,30 +161,17 @@ class HttpProvider:
             headers[header.lower()] = value
         return headers
 
-    async def _events(self, incoming: Incoming, request: ModelRequest) -> AsyncGenerator[ModelEvent]:
+    def _is_whole(self, incoming: Incoming, endpoint: Endpoint) -> bool:
+        """Whether the answer is one JSON body. Raises BadRequest for a web page."""
         kind = incoming.headers.get("content-type", "").lower()
         if "html" in kind:
-            name = request.endpoint.provider
             raise BadRequest(
-                f"{name}: {request.endpoint.base_url} answers with a web page, not as an API.",
-                provider=name,
+                f"{endpoint.provider}: {address_of(endpoint)} answers with a web page, not as an API.",
+                provider=endpoint.provider,
                 status=incoming.status,
-                hint=f"Check the address: providers.{name}.base_url. It often ends in /v1.",
+                hint=f"Check the address: providers.{endpoint.provider}.base_url. It often ends in /v1.",
             )
-        decoder = self.codec.decoder(request, request_id_of(incoming.headers))
-        if "json" in kind and self.codec.stream_type not in kind:
-            for event in decoder.whole(await _whole(incoming)):
-                yield event
-            return
-        async with aclosing(incoming.pieces()) as pieces:
-            async for data in pieces:
-                for event in decoder.feed(data):
-                    yield event
-                if decoder.ended:
-                    await _drain(pieces)
-                    return
-        for event in decoder.finish():
-            yield event
+        return "json" in kind and self.codec.stream_type not in kind
 
 
 async def _whole(incoming: Incoming) -> bytes:

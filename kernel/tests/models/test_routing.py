@@ -546,6 +546,7 @@ def test_an_address_that_is_none_names_who_said_it(home: Home, address: str) -> 
 
 def test_a_password_in_an_address_is_not_shown() -> None:
     assert shown_address("https://me:secret@host/v1?a=b@c") == "https://***@host/v1?a=b@c"
+    assert shown_address("https://me:p@w@host/v1") == "https://***@host/v1"
     assert shown_address("https://host/v1") == "https://host/v1"
 
 

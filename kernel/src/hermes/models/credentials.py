@@ -255,7 +255,7 @@ def _is_url(address: str) -> bool:
 
 def shown_address(address: str) -> str:
     """An address as it may be shown: without a password."""
-    return re.sub(r"(?<=://)[^/?#@]*@", "***@", address)
+    return re.sub(r"(?<=://)[^/?#]*@", "***@", address)
 
 
 async def body_of(spec: ProviderSpec, scope: Scope, find: FindSecret) -> dict[str, Any]:

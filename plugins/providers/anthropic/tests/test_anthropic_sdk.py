@@ -43,9 +43,10 @@ from hermes import (
     ToolResultPart,
     ToolSpec,
 )
+from hermes_carrier.failures import client_failure
 from hermes_carrier.provider import HttpProvider
-from hermes_plugin_anthropic.codec import AnthropicMessages
-from hermes_plugin_anthropic.sdk import FAILURES, SdkCarrier, sdk_failure
+from hermes_plugin_anthropic.provider import AnthropicMessages
+from hermes_plugin_anthropic.sdk import SdkCarrier
 from hermes_testkit.model_server import Call, Cut, Drop, Fail, ModelServer, Say, Think, Tokens
 
 KEY = "sk-ant-api03-0123456789abcdef"
@@ -292,7 +293,7 @@ def test_no_exception_of_the_client_is_forgotten() -> None:
     """Each is an answer, or has a line of its own in the table, or is known to belong elsewhere."""
     public = {value for value in vars(anthropic).values() if isinstance(value, type) and issubclass(value, Exception)}
     assert public <= set(EXCEPTIONS)
-    lines = tuple(kind for kind, _, _ in FAILURES if kind is not anthropic.AnthropicError)
+    lines = tuple(kind for kind, _, _ in SdkCarrier.failures if kind is not anthropic.AnthropicError)
     assert {kind.__name__ for kind in WITHOUT_ANSWER if not issubclass(kind, lines)} == ROOTS | ELSEWHERE
 
 
@@ -313,7 +314,7 @@ def test_every_exception_without_an_answer_becomes_one_of_ours(kind: type[anthro
     error = kind.__new__(kind)
     error.args = (f"no luck with {KEY}",)
     vars(error)["request_id"] = None
-    failure = sdk_failure(error, request("http://acme.test", "sdk").endpoint)
+    failure = client_failure(error, request("http://acme.test", "sdk").endpoint, SdkCarrier.failures)
     assert isinstance(failure, ProviderError)
     assert str(failure).startswith("acme: ")
     assert failure.code == kind.__name__
@@ -325,7 +326,7 @@ def test_what_the_http_library_says_counts_more() -> None:
     asked = httpx2.Request("POST", "http://acme.test")
     error = anthropic.APIConnectionError(request=asked)
     error.__cause__ = httpx2.LocalProtocolError("no such header")
-    assert type(sdk_failure(error, request("http://acme.test", "sdk").endpoint)) is BadRequest
+    assert type(client_failure(error, request("http://acme.test", "sdk").endpoint, SdkCarrier.failures)) is BadRequest
 
 
 def program(source: str, **environment: str) -> str:
@@ -340,9 +341,9 @@ def program(source: str, **environment: str) -> str:
 ASK = """
 import asyncio, sys
 from hermes import Endpoint, HermesError, Message, ModelRequest, TextPart
-from hermes_plugin_anthropic import codec
+from hermes_plugin_anthropic import provider as plugin
 async def main():
-    provider = codec.AnthropicMessages()
+    provider = plugin.AnthropicMessages()
     endpoint = Endpoint(provider="acme", base_url=URL, key="sk-ant-of-the-endpoint", carrier=CARRIER)
     messages = (Message(role="user", parts=(TextPart("x"),)),)
     asked = ModelRequest(id="r", session_id="s", turn_id="t", model="m", messages=messages, endpoint=endpoint)
@@ -395,7 +396,7 @@ def test_the_plugin_imports_nothing_until_it_is_used() -> None:
     source = (
         "import sys, hermes_plugin_anthropic as plugin\n"
         "(provision,) = plugin.provide()\n"
-        "assert not {'httpx2', 'asyncio', 'hermes_plugin_anthropic.codec'} & set(sys.modules)\n"
+        "assert not {'httpx2', 'asyncio', 'hermes_plugin_anthropic.provider'} & set(sys.modules)\n"
         "print(provision.contract, provision.name, type(provision.make()).__name__)"
     )
     assert program(source) == "transport anthropic_messages AnthropicMessages"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from hermes import Endpoint, Provider
-from hermes_plugin_anthropic.codec import AnthropicMessages
+from hermes_plugin_anthropic.provider import AnthropicMessages
 from hermes_testkit.http_provider_suite import HttpProviderSuite
 
 
 class TestAnthropicMessages(HttpProviderSuite):
     wire = "anthropic_messages"
-    factory = "hermes_plugin_anthropic.codec:AnthropicMessages"
+    factory = "hermes_plugin_anthropic.provider:AnthropicMessages"
     needs = ("hermes_carrier",)
 
 

@@ -35,7 +35,8 @@ from hermes import (
     ToolSpec,
 )
 from hermes_plugin_bedrock.codec import ConverseCodec, encode
-from hermes_plugin_bedrock.turns import call_id
+from hermes_plugin_bedrock.messages import call_id
+from hermes_testkit.provider_cases import assistant, user
 from hermes_testkit.wire.bedrock_request import refused
 
 URL = "https://bedrock-runtime.eu-west-1.amazonaws.com"
@@ -82,15 +83,6 @@ def body(*messages: Message, **more: Any) -> dict[str, Any]:
 
 def contents(*messages: Message, **more: Any) -> list[tuple[str, list[Any]]]:
     return [(turn["role"], turn["content"]) for turn in body(*messages, **more)["messages"]]
-
-
-def user(*parts: Any) -> Message:
-    return Message(role="user", parts=tuple(TextPart(part) if isinstance(part, str) else part for part in parts))
-
-
-def assistant(*parts: Any, state: tuple[ProviderState, ...] = ()) -> Message:
-    parts = tuple(TextPart(part) if isinstance(part, str) else part for part in parts)
-    return Message(role="assistant", parts=parts, provider_state=state)
 
 
 def call(call_id: str, name: str = "look", arguments: str = "{}") -> ToolCallPart:
@@ -424,12 +416,15 @@ def test_a_schema_is_sent_in_the_subset_that_it_takes() -> None:
     assert structure["name"] == "a_name"
     assert json.loads(structure["schema"]) == {
         "type": "object",
-        "properties": {"n": {"type": "integer", "description": "How many. (minimum: 1)"}, "to": {"$ref": "#/$defs/to"}},
+        "properties": {
+            "n": {"type": "integer", "description": "How many.\n\n{minimum: 1}"},
+            "to": {"$ref": "#/$defs/to"},
+        },
         "$defs": {
             "to": {
                 "anyOf": [
-                    {"type": "string", "description": "(maxLength: 9)"},
-                    {"type": "object", "additionalProperties": False},
+                    {"type": "string", "description": "{maxLength: 9}"},
+                    {"type": "object", "properties": {}, "additionalProperties": False},
                 ]
             }
         },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from botocore.session import Session
 
@@ -20,7 +21,7 @@ from hermes import (
     ProviderError,
     RateLimited,
 )
-from hermes_plugin_bedrock.refusals import error_of
+from hermes_plugin_bedrock.errors import error_of
 from hermes_plugin_bedrock.regions import control_plane, is_bare, profile_ids, region_of
 
 KEY = "ABSK-a-secret-key"
@@ -93,6 +94,25 @@ def test_refusals(status: int, kind: str, message: str, expected: type[ProviderE
     assert str(found) == f"bedrock: {status} {kind or found.code}: {message}".replace("  ", " ")
     assert (found.status, found.request_id, found.provider) == (status, "q1", "bedrock")
     assert KEY not in str(found) + found.hint
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (402, "The account has no valid payment instrument."),
+        (403, "Model access is denied due to INVALID_PAYMENT_INSTRUMENT: a valid payment instrument is required."),
+    ],
+)
+def test_without_money_the_billing_page_is_named(status: int, message: str) -> None:
+    place = msgspec.structs.replace(endpoint(), billing_url="https://console.aws.amazon.com/billing/home")
+    found = error(status, "AccessDeniedException", message, place=place)
+    assert type(found) is NotEntitled
+    assert "https://console.aws.amazon.com/billing/home" in found.hint
+    assert "modelaccess" not in found.hint
+
+
+def test_a_long_wait_is_said() -> None:
+    assert error(429, "ThrottlingException", "Slow", **{"retry-after": "3600"}).hint.startswith("Wait 1 hour, or ask")
 
 
 KINDS = {

@@ -378,6 +378,17 @@ def test_the_answer_in_a_tools_input_is_text() -> None:
     assert both.reason == "tool_calls"
 
 
+def test_a_tool_of_ours_that_is_called_as_the_answers_would_be_is_a_tool() -> None:
+    tools = (ToolSpec(name="give_answer", description="x", parameters={"type": "object"}),)
+    called = START + call(0, "t", "give_answer", "{}") + end("tool_use")
+    assert [part.name for part in calls_of(read(called, asked=request(tools=tools)))] == ["give_answer"]
+    wanted = ResponseFormat(name="r", json_schema={"type": "object"})
+    asked = request(tools=tools, response_format=wanted)
+    assert [part.name for part in calls_of(read(called, asked=asked))] == ["give_answer"]
+    answered = read(START + call(0, "t", "give_answer_", '{"n": 1}') + end("tool_use"), asked=asked)
+    assert (text_of(answered), calls_of(answered)) == ('{"n": 1}', [])
+
+
 def test_tools_that_the_vendor_runs_itself_are_not_ours_to_run() -> None:
     data = START + call(0, "t", "search", "{}", type="server_tool_use") + piece(1, text="Found.") + end()
     events = read(data)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hermes import (
@@ -138,6 +138,7 @@ def test_a_signature_that_google_does_not_take_says_what_helps() -> None:
     ),
     st.sampled_from([400, 403, 429, 500]),
 )
+@example({"error": {"details": True}}, 400)
 def test_a_body_of_any_form_is_an_error_of_ours(body: Any, status: int) -> None:
     failure = GeminiCodec().error_of(status, {}, json.dumps(body).encode(), ENDPOINT, "m")
     assert failure.status == status

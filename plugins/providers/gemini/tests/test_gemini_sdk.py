@@ -31,8 +31,10 @@ from hermes import (
     SystemBlock,
     ToolCallPart,
 )
+from hermes_carrier.failures import client_failure
 from hermes_plugin_gemini import sdk
-from hermes_plugin_gemini.codec import Gemini, encode
+from hermes_plugin_gemini.codec import encode
+from hermes_plugin_gemini.provider import Gemini
 from hermes_testkit.model_server import Call, Fail, Finish, ModelServer, Say, Think, Tokens
 from hermes_testkit.provider_cases import PNG, TOOLS, Outcome, assistant, outcome_of, result, user
 
@@ -315,14 +317,14 @@ class TestCarrier:
             and kind.__module__.startswith("google.genai")
         }
         assert {"APIError", "ClientError", "ServerError"} <= {kind.__name__ for kind in found}
-        known = [kind for kind, *_ in sdk.FAILURES]
+        known = [kind for kind, *_ in sdk.SdkCarrier.failures]
         unmapped = {kind for kind in found if not issubclass(kind, tuple(known))}
         assert not unmapped
         for number, kind in enumerate(known):
             assert not issubclass(kind, tuple(known[:number])), f"{kind} is never reached"
         endpoint = Endpoint(provider="gemini", base_url="http://x.test", key=KEY)
         for kind in found:
-            failure = sdk.sdk_error(made(kind), endpoint)
+            failure = client_failure(made(kind), endpoint, sdk.SdkCarrier.failures)
             assert failure.provider == "gemini"
             assert failure.code == kind.__name__
             assert failure.hint
@@ -347,7 +349,7 @@ if BLOCKED:
     sys.meta_path.insert(0, Finder())
 from hermes_plugin_gemini import provide
 (provision,) = provide()
-assert not {{"httpx2", "hermes_plugin_gemini.codec"}} & set(sys.modules)
+assert not {{"httpx2", "hermes_plugin_gemini.provider"}} & set(sys.modules)
 async def main():
     provider = provision.make()
     endpoint = Endpoint(provider="acme", base_url={url!r}, **{more!r})

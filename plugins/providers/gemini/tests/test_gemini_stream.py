@@ -32,7 +32,8 @@ from hermes import (
     Usage,
     UsageUpdate,
 )
-from hermes_plugin_gemini.codec import GeminiCodec, encode, models_of
+from hermes_plugin_gemini.codec import GeminiCodec, encode
+from hermes_plugin_gemini.listing import models_of
 from hermes_testkit.provider_cases import assistant, result, user
 
 KEY = "AIza-0123456789abcdef"

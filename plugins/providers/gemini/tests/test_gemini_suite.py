@@ -10,7 +10,7 @@ from hermes_testkit.http_provider_suite import HttpProviderSuite
 
 class TestGemini(HttpProviderSuite):
     wire = "gemini"
-    factory = "hermes_plugin_gemini.codec:Gemini"
+    factory = "hermes_plugin_gemini.provider:Gemini"
     needs = ("hermes_carrier",)
 
     def make_endpoint(self, url: str) -> Endpoint:

@@ -31,7 +31,7 @@ from hermes_carrier.http import Outgoing
 from hermes_plugin_gemini import account
 from hermes_plugin_gemini.account import Accounts
 from hermes_plugin_gemini.carrier import located
-from hermes_plugin_gemini.codec import Gemini
+from hermes_plugin_gemini.provider import Gemini
 from hermes_testkit.command import Hermes
 from hermes_testkit.model_server import Call, Fail, ModelServer
 from hermes_testkit.provider_cases import Outcome, assistant, outcome_of, result, user
@@ -316,6 +316,21 @@ def test_an_address_of_ones_own_stays_as_it_is() -> None:
     for base in ("http://127.0.0.1:1/v1beta", "https://global-aiplatform.googleapis.com.example.test/v1"):
         endpoint = Endpoint(provider="vertex", base_url=base)
         assert located(endpoint, call) is endpoint
+
+
+@pytest.mark.parametrize("base", ["http://127.0.0.1:1", "https://generativelanguage.googleapis.com/"])
+def test_an_address_without_a_path_gets_the_version(base: str) -> None:
+    endpoint = Endpoint(provider="gemini", base_url=base)
+    for method in ("POST", "GET"):
+        call = Outgoing(method=method, path="/models/x", headers={}, timeout=1.0)
+        assert located(endpoint, call).base_url == f"{base.rstrip('/')}/v1beta"
+
+
+@pytest.mark.parametrize("carrier", ["http", "sdk"])
+def test_the_host_alone_is_an_address(model_server: ModelServer, carrier: Any) -> None:
+    endpoint = Endpoint(provider="gemini", base_url=model_server.root, key="AIza-key", carrier=carrier)
+    (outcome,) = ask(request(endpoint, user("Hi")))
+    assert (outcome.error, outcome.text) == (None, "OK")
 
 
 def test_models_are_listed_where_vertex_lists_them(model_server: ModelServer, robot: Path) -> None:

@@ -42,7 +42,7 @@ from hermes import (
     ToolCallReady,
 )
 from hermes_carrier.failures import failure_of
-from hermes_plugin_openai.codec import ChatCompletions
+from hermes_plugin_openai.provider import ChatCompletions
 from hermes_testkit.model_server import (
     Call,
     Cut,
@@ -466,9 +466,9 @@ ASK = """
 import asyncio
 from hermes import Endpoint, HermesError, Message, ModelRequest, TextPart
 from hermes_carrier import http
-from hermes_plugin_openai import codec
+from hermes_plugin_openai import provider as plugin
 async def main():
-    provider = codec.ChatCompletions()
+    provider = plugin.ChatCompletions()
     endpoint = Endpoint(provider="acme", base_url=URL)
     messages = (Message(role="user", parts=(TextPart("x"),)),)
     asked = ModelRequest(id="r", session_id="s", turn_id="t", model="m", messages=messages, endpoint=endpoint)
@@ -489,7 +489,7 @@ def test_no_authorities_are_loaded_without_tls(model_server: ModelServer) -> Non
 def test_the_proxy_of_the_environment_is_used(model_server: ModelServer) -> None:
     source = f"URL = 'http://acme.test/v1'\n{ASK}\nasyncio.run(main())"
     said = program(source, HTTP_PROXY=model_server.root)
-    assert said.startswith("ModelNotFound acme: 404")
+    assert said.startswith("BadRequest acme: 404: Unknown request URL")
     assert model_server.other_requests[0].path == "http://acme.test/v1/chat/completions"
 
 
@@ -502,7 +502,7 @@ def test_the_plugin_imports_nothing_until_it_is_used() -> None:
     source = (
         "import sys, hermes_plugin_openai as plugin\n"
         "provisions = plugin.provide()\n"
-        "assert not {'httpx2', 'asyncio', 'hermes_plugin_openai.codec'} & set(sys.modules)\n"
+        "assert not {'httpx2', 'asyncio', 'hermes_plugin_openai.provider'} & set(sys.modules)\n"
         "for one in provisions: print(one.contract, one.name, type(one.make()).__name__)"
     )
     assert program(source).splitlines() == [
@@ -515,7 +515,7 @@ def test_the_carrier_brings_little_but_the_http_library() -> None:
     source = (
         "import sys, asyncio, httpx2, hermes.contracts.provider, hermes.contracts.hookspecs\n"
         "before = set(sys.modules)\n"
-        "import hermes_plugin_openai.codec\n"
+        "import hermes_plugin_openai.provider\n"
         "print(*sorted(name for name in set(sys.modules) - before if not name.startswith('hermes')))"
     )
     brought = set(program(source).split())

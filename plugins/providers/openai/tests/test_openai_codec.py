@@ -32,6 +32,7 @@ from hermes import (
     ToolSpec,
 )
 from hermes_plugin_openai.codec import encode
+from hermes_testkit.provider_cases import assistant, user
 
 ENDPOINT = Endpoint(provider="acme", base_url="http://acme.test/v1", key="a-secret")
 PARAMS: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(CompletionCreateParamsStreaming)
@@ -49,15 +50,6 @@ def body(*messages: Message, **more: Any) -> dict[str, Any]:
     PARAMS.validate_json(encoded)
     decoded: dict[str, Any] = json.loads(encoded)
     return decoded
-
-
-def user(*parts: Any) -> Message:
-    return Message(role="user", parts=tuple(TextPart(part) if isinstance(part, str) else part for part in parts))
-
-
-def assistant(*parts: Any, state: tuple[ProviderState, ...] = ()) -> Message:
-    parts = tuple(TextPart(part) if isinstance(part, str) else part for part in parts)
-    return Message(role="assistant", parts=parts, provider_state=state)
 
 
 def call(call_id: str, name: str = "look", arguments: str = "{}") -> ToolCallPart:

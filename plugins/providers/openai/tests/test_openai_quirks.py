@@ -22,10 +22,10 @@ from hermes import (
     ToolCallPart,
     ToolSpec,
 )
+from hermes_carrier.efforts import EFFORTS
 from hermes_plugin_openai.codec import ChatCompletionsCodec, encode
 from hermes_plugin_openai.quirks import Quirks
-from hermes_plugin_openai.reasoning import EFFORTS
-from hermes_plugin_openai.structured import is_strict
+from hermes_plugin_openai.schema import is_strict
 from hermes_testkit.provider_cases import PNG, assistant, result, user
 
 BLOCKS = (SystemBlock(name="a", text="A"), SystemBlock(name="b", text="B"))

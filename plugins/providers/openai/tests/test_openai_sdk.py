@@ -31,9 +31,9 @@ from hermes import (
     SystemBlock,
     ToolCallPart,
 )
-from hermes_plugin_openai.codec import ChatCompletions
-from hermes_plugin_openai.responses_codec import Responses
-from hermes_plugin_openai.sdk import FAILURES, sdk_failure
+from hermes_carrier.failures import client_failure
+from hermes_plugin_openai.provider import ChatCompletions, Responses
+from hermes_plugin_openai.sdk import SdkCarrier
 from hermes_testkit.model_server import (
     Call,
     Fail,
@@ -265,7 +265,7 @@ STATUSES = [kind for kind in client_errors() if issubclass(kind, openai.APIStatu
 
 def test_no_error_of_the_client_is_forgotten() -> None:
     """Each is in the table under its own name; those of a status are read as the answers they are."""
-    known = {kind for kind, _, _ in FAILURES}
+    known = {kind for kind, _, _ in SdkCarrier.failures}
     ambiguous = openai._AmbiguousModuleClientUsageError  # of the module's global client, which is not used
     assert set(client_errors()) - known - set(STATUSES) == {ambiguous}
 
@@ -274,7 +274,7 @@ def test_no_error_of_the_client_is_forgotten() -> None:
 def test_every_error_of_the_client_becomes_one_of_ours(kind: type[Exception]) -> None:
     error = kind.__new__(kind)
     error.args = (f"a sentence with {KEY} in it",)
-    failure = sdk_failure(error, request("http://acme.test/v1").endpoint)
+    failure = client_failure(error, request("http://acme.test/v1").endpoint, SdkCarrier.failures)
     assert isinstance(failure, ProviderError)
     assert type(failure) is not ProviderError
     assert failure.hint
@@ -293,7 +293,7 @@ def test_every_error_of_the_client_becomes_one_of_ours(kind: type[Exception]) ->
 def test_the_cause_of_an_error_of_the_client_says_more(cause: Exception, kind: type[ProviderError]) -> None:
     error = openai.APIConnectionError(request=httpx2.Request("POST", "http://acme.test/v1"))
     error.__cause__ = cause
-    failure = sdk_failure(error, request("http://acme.test/v1").endpoint)
+    failure = client_failure(error, request("http://acme.test/v1").endpoint, SdkCarrier.failures)
     assert type(failure) is kind
     assert failure.code == type(cause).__name__
 
@@ -308,9 +308,9 @@ def program(source: str) -> str:
 ASK = """
 import asyncio, json, sys
 from hermes import Endpoint, HermesError, Message, ModelRequest, TextPart
-from hermes_plugin_openai import {module}
+from hermes_plugin_openai import provider as plugin
 async def main():
-    provider = {module}.{kind}()
+    provider = plugin.{kind}()
     endpoint = Endpoint(provider="acme", base_url={url!r}, key="sk-key", carrier={carrier!r})
     messages = (Message(role="user", parts=(TextPart("x"),)),)
     asked = ModelRequest(id="r", session_id="s", turn_id="t", model="m", messages=messages, endpoint=endpoint)
@@ -325,16 +325,16 @@ async def main():
 """
 
 
-@pytest.mark.parametrize(("module", "kind"), [("codec", "ChatCompletions"), ("responses_codec", "Responses")])
-def test_the_client_is_imported_only_when_it_is_asked_for(model_server: ModelServer, module: str, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["ChatCompletions", "Responses"])
+def test_the_client_is_imported_only_when_it_is_asked_for(model_server: ModelServer, kind: str) -> None:
     for carrier, brought in (("http", False), ("sdk", True)):
-        source = ASK.format(module=module, kind=kind, url=model_server.url, carrier=carrier) + "asyncio.run(main())"
+        source = ASK.format(kind=kind, url=model_server.url, carrier=carrier) + "asyncio.run(main())"
         said, found = json.loads(program(source))
         assert (said, "openai" in found) == ("ModelFinished", brought)
 
 
 def test_without_the_client_the_line_that_installs_it_is_said_before_any_call(model_server: ModelServer) -> None:
-    source = ASK.format(module="codec", kind="ChatCompletions", url=model_server.url, carrier="sdk")
+    source = ASK.format(kind="ChatCompletions", url=model_server.url, carrier="sdk")
     said, _ = json.loads(program(f"{source}\nsys.modules['openai'] = None\nasyncio.run(main())"))
     assert said.startswith("ConfigError")
     assert 'pip install "hermes-plugin-openai[sdk]"' in said

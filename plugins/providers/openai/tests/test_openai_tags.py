@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hermes import Endpoint, ModelEvent, ModelFinished, ModelRequest, TextDelta, ThinkingDelta, ToolCallReady
-from hermes_plugin_openai.codec import ChatCompletions
+from hermes_plugin_openai.provider import ChatCompletions
 from hermes_plugin_openai.stream import Decoder
 from hermes_plugin_openai.tags import Said, Tags
 from hermes_testkit.model_server import ModelServer, Say

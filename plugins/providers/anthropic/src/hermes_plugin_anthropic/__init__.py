@@ -9,11 +9,11 @@ from hermes.contracts.hookspecs import hookimpl
 from hermes.contracts.service import Provision
 
 if TYPE_CHECKING:
-    from .codec import AnthropicMessages
+    from .provider import AnthropicMessages
 
 
 def _anthropic_messages() -> AnthropicMessages:
-    from .codec import AnthropicMessages
+    from .provider import AnthropicMessages
 
     return AnthropicMessages()
 

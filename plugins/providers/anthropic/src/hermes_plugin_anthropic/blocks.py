@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection
 from typing import Any
 
 import msgspec
-
-from hermes.contracts.messages import ToolCallPart
 
 from .wire import WireDelta
 
@@ -50,13 +46,9 @@ class OpenBlock:
         given = self._begun.get("input")
         return msgspec.json.encode(given).decode() if given else "{}"
 
-    def call(self, seed: str, known: Collection[str]) -> ToolCallPart:
-        """``known``: ids in the conversation; none of them is given out again."""
-        call_id, attempt = str(self._begun.get("id") or ""), 0
-        while not call_id or call_id in known:
-            digest = hashlib.sha256(f"{seed}\n{len(known)}\n{attempt}".encode()).hexdigest()
-            call_id, attempt = f"toolu_{digest[:24]}", attempt + 1
-        return ToolCallPart(id=call_id, name=self.name, arguments=self.arguments)
+    @property
+    def id(self) -> str:
+        return str(self._begun.get("id") or "")
 
     def kept(self, call_id: str = "") -> dict[str, Any]:
         """The block as it goes back. A call without name and input: the message has them."""

@@ -8,20 +8,21 @@ from typing import Any
 import msgspec
 
 from hermes.contracts.provider import ModelInfo
-from hermes_carrier import listing
+from hermes_carrier.listing import entries_of, model_of
 
 _INPUTS = {"image_input": "image", "pdf_input": "file"}
 
 
 def models_of(body: bytes) -> list[ModelInfo] | None:
     """The entries of ``/v1/models`` without retired ones; None if ``body`` is no list of them."""
-    found = listing.models_of(body)
-    if found is None:
+    entries = entries_of(body, "data")
+    if entries is None:
         return None
-    listed = msgspec.json.decode(body)
-    entries = listed["data"] if isinstance(listed, Mapping) else listed
-    told = {str(entry["id"]): entry for entry in entries if isinstance(entry, Mapping) and "id" in entry}
-    return [_completed(model, told[model.id]) for model in found if told[model.id].get("lifecycle") != "retired"]
+    return [_completed(model_of(entry), entry) for entry in entries if _served(entry)]
+
+
+def _served(entry: Mapping[str, Any]) -> bool:
+    return "id" in entry and entry.get("lifecycle") != "retired"
 
 
 def _completed(model: ModelInfo, entry: Mapping[str, Any]) -> ModelInfo:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
-
-from hermes.contracts.errors import ConfigError
 from hermes.contracts.provider import Endpoint
-from hermes.contracts.values import Value
+from hermes_carrier.quirks import QuirksBase
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
 
 
-class Quirks(Value, kw_only=True, forbid_unknown_fields=True):
+class Quirks(QuirksBase, kw_only=True):
     version: str = "2023-06-01"
     """The header ``anthropic-version``."""
     key_header: Literal["x-api-key", "authorization"] = "x-api-key"
@@ -39,22 +36,6 @@ class Quirks(Value, kw_only=True, forbid_unknown_fields=True):
     """How the conversation is marked for the prompt cache: by a member of the request, or in its last block."""
     cache_ttl: Literal["5m", "1h"] = "5m"
 
-    @classmethod
-    def of(cls, endpoint: Endpoint) -> Quirks:
-        """Raises ConfigError for one that is not known."""
-        if not endpoint.quirks:
-            return _NONE
-        try:
-            return msgspec.convert(endpoint.quirks, cls)
-        except msgspec.ValidationError as error:
-            raise ConfigError(
-                f'The quirks of the provider "{endpoint.provider}": {error}',
-                hint=f"This wire knows: {', '.join(cls.__struct_fields__)}",
-            ) from None
-
     def logged_in(self, endpoint: Endpoint) -> bool:
         """Whether the key is the token of a person's login."""
         return endpoint.token or bool(self.token_prefix and endpoint.key.startswith(self.token_prefix))
-
-
-_NONE = Quirks()

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
-from hermes.contracts.errors import ProviderError, StreamBroken
+from hermes.contracts.errors import ProviderError
 from hermes.contracts.events import (
     ModelEvent,
     ModelFinished,
@@ -17,18 +15,19 @@ from hermes.contracts.events import (
     ToolCallReady,
     UsageUpdate,
 )
-from hermes.contracts.messages import ToolCallPart, Usage
+from hermes.contracts.messages import Usage
 from hermes.contracts.provider import ModelRequest
-from hermes_carrier.errors import provider_error, without_key
+from hermes_carrier.calls import CallIds
+from hermes_carrier.errors import provider_error
 from hermes_carrier.names import ToolNames
-from hermes_carrier.sse import EventStream
+from hermes_carrier.reading import NO_ANSWER, EventReader, mapping_of
 from hermes_carrier.state import tagged
 
 from .blocks import OpenBlock
 from .errors import complaint_of
-from .history import AFTER, BLOCKS, PAUSE, history
+from .messages import AFTER, BLOCKS, PAUSE, history_of
 from .quirks import Quirks
-from .structured import answer_tool
+from .schema import answer_tool
 from .wire import WireDelta, WireEvent, WireRefusal, WireUsage, event_decoder, message_decoder
 
 _REASONS = {
@@ -39,50 +38,30 @@ _REASONS = {
     "tool_use": "tool_calls",
     "pause_turn": PAUSE,
 }
-EXCERPT = 120
 
 
-class Decoder:
+class Decoder(EventReader):
     """Reads one answer; see `hermes_carrier.codec.Decoder`."""
 
     def __init__(self, request: ModelRequest, request_id: str = "") -> None:
-        self._request = request
-        self._request_id = request_id
+        super().__init__(request, request_id)
         self._names = ToolNames(request)
         answer = answer_tool(request, Quirks.of(request.endpoint))
         self._answer_tool = answer.name if answer else ""
-        self._events = EventStream()
         self._open: dict[int, OpenBlock] = {}
         self._kept: list[dict[str, Any]] = []
-        self._ids: set[str] = set()
+        self._ids = CallIds(request, prefix="toolu_")
         self._usage = Usage()
-        self._reason = ""
         self._refusal = ""
         self._model = ""
         self._said = self._thought = False
-        self.ended = False
-
-    def feed(self, data: bytes) -> Iterator[ModelEvent]:
-        for event in self._events.feed(data):
-            yield from self._event(event)
-
-    def finish(self) -> Iterator[ModelEvent]:
-        for event in self._events.finish():
-            yield from self._event(event)
-        if not self.ended:
-            if not self._reason:
-                raise self._broken("the answer was cut: the stream ended without a stop reason")
-            yield from self._end()
 
     def whole(self, body: bytes) -> Iterator[ModelEvent]:
-        try:
-            message = message_decoder.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            raise self._no_answer("what came is no answer", body) from None
+        message = self._parsed(body, message_decoder, NO_ANSWER)
         if message.error:
             raise self._reported(body)
         if message.content is None or not message.stop_reason:
-            raise self._no_answer("what came is no answer", body)
+            raise self._broken(NO_ANSWER, body)
         self._model = message.model or ""
         for place, block in enumerate(message.content):
             yield from self._begin(place, block)
@@ -94,10 +73,7 @@ class Decoder:
     def _event(self, data: bytes) -> Iterator[ModelEvent]:
         if self.ended or not data.strip():
             return
-        try:
-            event = event_decoder.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._no_answer(f"what came is no piece of an answer ({error})", data) from None
+        event = self._parsed(data, event_decoder)
         if event.type == "content_block_delta" and event.delta is not None:
             yield from self._delta(event.index, event.delta)
         elif event.error or event.type == "error":
@@ -166,17 +142,9 @@ class Decoder:
                 yield TextDelta(text=answer)
             self._kept.append({"type": "text", "text": answer})
         else:
-            call = block.call(self._request.id, self._known_ids())
-            self._ids.add(call.id)
+            call = self._ids.call(block.id, self._names.ours(block.name), block.arguments)
             self._kept.append(block.kept(call.id))
-            yield ToolCallReady(call=msgspec.structs.replace(call, name=self._names.ours(call.name)))
-
-    def _known_ids(self) -> set[str]:
-        """Ids that are taken; looked for with the first call only."""
-        if not self._ids:
-            messages = self._request.messages
-            self._ids = {part.id for message in messages for part in message.parts if isinstance(part, ToolCallPart)}
-        return self._ids
+            yield ToolCallReady(call=call)
 
     def _usage_of(self, seen: WireUsage | None) -> Iterator[ModelEvent]:
         if seen is None:
@@ -206,7 +174,7 @@ class Decoder:
             yield TextDelta(text=self._refusal)
         called = any(block["type"] == "tool_use" for block in self._kept)
         if any(block["type"] not in ("text", "tool_use") for block in self._kept):
-            after = history(self._request, self._names).digest
+            after = history_of(self._request, self._names).digest
             yield StateUpdate(state=tagged(self._request, {BLOCKS: self._kept, AFTER: after}))
         reason = _REASONS.get(self._reason, self._reason) or "stop"
         if reason in ("stop", "tool_calls"):
@@ -215,21 +183,8 @@ class Decoder:
 
     def _reported(self, body: bytes) -> ProviderError:
         """The error that the endpoint tells in its answer, after the status 200."""
-        complaint = complaint_of(msgspec.json.decode(body))
+        complaint = complaint_of(mapping_of(body))
         return provider_error(0, complaint, self._request.endpoint, self._request.model, request_id=self._request_id)
-
-    def _no_answer(self, what: str, body: bytes) -> StreamBroken:
-        excerpt = body[:EXCERPT].decode("utf-8", "replace")
-        return self._broken(f"{what}: {without_key(excerpt, self._request.endpoint)}")
-
-    def _broken(self, what: str) -> StreamBroken:
-        provider = self._request.endpoint.provider
-        return StreamBroken(
-            f"{provider}: {what}",
-            provider=provider,
-            request_id=self._request_id,
-            hint="Try again; where it happens often, something between here and the provider cuts connections.",
-        )
 
 
 def _newer(seen: int | None, known: int) -> int:

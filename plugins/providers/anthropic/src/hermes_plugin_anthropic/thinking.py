@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 from hermes.contracts.provider import ModelRequest
+from hermes_carrier.efforts import EFFORTS, nearest
 
-from .quirks import Effort, Quirks
+from .quirks import Quirks
 
-LADDER: tuple[str, ...] = get_args(Effort)
 BUDGETS = {"minimal": 1024, "low": 4096, "medium": 10_000, "high": 16_000, "xhigh": 24_000, "max": 32_000}
 """Tokens, for models that want a number."""
 LEAST_BUDGET = 1024
@@ -31,12 +31,8 @@ def thinking_of(request: ModelRequest, quirks: Quirks, max_tokens: int, *, allow
 
 
 def effort_of(request: ModelRequest, quirks: Quirks) -> str:
-    """``output_config.effort``: the highest that the model takes and that is not above what is wanted; blank: none.
-
-    For a model that thinks.
-    """
+    """``output_config.effort``, for a model that thinks; blank: none. A word that nobody knows asks for the least."""
     wanted = request.reasoning_effort
     if not wanted or not quirks.efforts or quirks.thinking == "budget":
         return ""
-    most = LADDER.index(wanted) if wanted in LADDER else 0
-    return next((effort for effort in reversed(quirks.efforts) if LADDER.index(effort) <= most), quirks.efforts[0])
+    return nearest(wanted if wanted in EFFORTS else EFFORTS[0], quirks.efforts)

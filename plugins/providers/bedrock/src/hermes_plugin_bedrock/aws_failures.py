@@ -13,7 +13,7 @@ from hermes.contracts.errors import AuthenticationFailed, ConfigError, Connectio
 from hermes.contracts.provider import Endpoint
 from hermes_carrier.errors import provider_error
 
-from .refusals import advised, complaint
+from .errors import advised, complaint
 
 RAISED = (BotoCoreError, ClientError, UndefinedModelAttributeError)
 """Everything that it raises of its own."""

@@ -1,4 +1,4 @@
-"""A `ModelRequest` as the body of a Converse request. `Decoder` reads the answer, `refusals.error_of` a refusal.
+"""A `ModelRequest` as the body of a Converse request. `Decoder` reads the answer.
 
 The body is deterministic and ``messages`` is its last member: where no ``cachePoint`` moves with the conversation, the
 body of a longer one starts with the bytes of the shorter one's, without its closing brackets.
@@ -6,32 +6,30 @@ body of a longer one starts with the bytes of the shorter one's, without its clo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
-from hermes.contracts.errors import BadRequest, ProviderError
+from hermes.contracts.errors import ProviderError
 from hermes.contracts.messages import ToolCallPart, ToolResultPart
 from hermes.contracts.provider import Endpoint, ModelInfo, ModelRequest, ResponseFormat
+from hermes_carrier.extra import merged, refuse_extra
 from hermes_carrier.media import check
 from hermes_carrier.names import ToolNames
+from hermes_carrier.structured import answer_tool, in_words, schema_name
 
+from .errors import error_of
 from .listing import models_of
-from .media import ACCEPTED
+from .messages import ACCEPTED, Turn, Turns
 from .quirks import Quirks
-from .refusals import error_of
-from .schema import adapted
+from .schema import answer_schema
 from .stream import Decoder
 from .thinking import Thinking, thinking_of
-from .turns import Turn, Turns
-from .wire import ANSWER_TOOL
 
 CACHE_POINT = {"cachePoint": {"type": "default"}}
 PAST_TOOL = "Was used earlier in this conversation, and is not available any more."
-ASKED = "Answer with JSON that follows this schema, and with nothing else:\n"
 
 
 class ConverseCodec:
@@ -74,12 +72,7 @@ def encode(request: ModelRequest) -> bytes:
         BadRequest: it holds what the wire cannot carry, or ``extra`` has messages of its own.
         ConfigError: a quirk is not known.
     """
-    if "messages" in request.extra:
-        raise BadRequest(
-            "`messages` cannot be sent as an extra member of the request.",
-            provider=request.endpoint.provider,
-            hint="Remove it from the extra options.",
-        )
+    refuse_extra(request, "messages")
     check(request, ACCEPTED)
     quirks = Quirks.of(request.endpoint)
     names = ToolNames(request)
@@ -108,7 +101,7 @@ def _system(request: ModelRequest, quirks: Quirks) -> Iterator[dict[str, Any]]:
         if block.text.strip():
             yield {"text": block.text}
     if request.response_format is not None and quirks.schema_by == "prompt":
-        yield {"text": ASKED + _text_of(request.response_format.json_schema)}
+        yield {"text": in_words(request.response_format)}
 
 
 def _options(request: ModelRequest, quirks: Quirks, names: ToolNames) -> dict[str, Any]:
@@ -127,10 +120,7 @@ def _options(request: ModelRequest, quirks: Quirks, names: ToolNames) -> dict[st
         output["textFormat"] = _text_format(wanted)
     if output:
         body["outputConfig"] = output
-    for name, value in request.extra.items():
-        known = body.get(name)
-        body[name] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
-    return body
+    return merged(body, request.extra)
 
 
 def _inference(request: ModelRequest, quirks: Quirks, thinking: Thinking) -> dict[str, Any]:
@@ -145,9 +135,8 @@ def _inference(request: ModelRequest, quirks: Quirks, thinking: Thinking) -> dic
 
 
 def _text_format(wanted: ResponseFormat) -> dict[str, Any]:
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", wanted.name)[:64] or "answer"
-    schema = {"name": name, "schema": _text_of(adapted(wanted.json_schema))}
-    return {"type": "json_schema", "structure": {"jsonSchema": schema}}
+    schema = msgspec.json.encode(answer_schema(wanted.json_schema)).decode()
+    return {"type": "json_schema", "structure": {"jsonSchema": {"name": schema_name(wanted), "schema": schema}}}
 
 
 def _tools(request: ModelRequest, quirks: Quirks, names: ToolNames) -> dict[str, Any] | None:
@@ -158,8 +147,9 @@ def _tools(request: ModelRequest, quirks: Quirks, names: ToolNames) -> dict[str,
         tools = [_tool(names.theirs(name), PAST_TOOL, {}) for name in _used(request)]
     choice: dict[str, Any] | None = None
     if request.response_format is not None and quirks.schema_by == "tool":
-        choice = {"any": {}} if request.tools else {"tool": {"name": ANSWER_TOOL}}
-        tools.append(_tool(ANSWER_TOOL, "Gives the answer.", request.response_format.json_schema))
+        name = answer_tool(request)
+        choice = {"any": {}} if request.tools else {"tool": {"name": name}}
+        tools.append(_tool(name, "Gives the answer.", request.response_format.json_schema))
     if not tools:
         return None
     if "tools" in quirks.cache:
@@ -180,7 +170,3 @@ def _used(request: ModelRequest) -> list[str]:
             if isinstance(part, ToolCallPart | ToolResultPart):
                 used[part.name] = None
     return list(used)
-
-
-def _text_of(schema: Mapping[str, Any]) -> str:
-    return msgspec.json.encode(schema).decode()

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from hermes.contracts.provider import ModelInfo
+from hermes_carrier.listing import entries_of
 
 PROFILES_PATH = "/inference-profiles?maxResults=1000"
 
 
 def models_of(body: bytes) -> list[ModelInfo] | None:
     """The models of either list that answer with text and can be called as they are; None if it is no list."""
-    try:
-        listed = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        return None
-    if not isinstance(listed, Mapping):
-        return None
-    if isinstance(profiles := listed.get("inferenceProfileSummaries"), list):
+    if (profiles := entries_of(body, "inferenceProfileSummaries")) is not None:
         return [
             ModelInfo(id=str(entry["inferenceProfileId"]))
             for entry in profiles
-            if isinstance(entry, dict) and entry.get("inferenceProfileId") and entry.get("status") in (None, "ACTIVE")
+            if entry.get("inferenceProfileId") and entry.get("status") in (None, "ACTIVE")
         ]
-    if isinstance(models := listed.get("modelSummaries"), list):
-        return [_model(entry) for entry in models if isinstance(entry, dict) and _callable(entry)]
-    return None
+    models = entries_of(body, "modelSummaries")
+    return None if models is None else [_model(entry) for entry in models if _callable(entry)]
 
 
 def _callable(entry: dict[str, Any]) -> bool:

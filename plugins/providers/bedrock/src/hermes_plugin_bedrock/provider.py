@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from hermes.contracts.errors import ModelNotFound, NotEntitled, ProviderError
+from hermes.contracts.errors import BadRequest, ModelNotFound, NotEntitled, ProviderError
 from hermes.contracts.events import ModelEvent
 from hermes.contracts.provider import Endpoint, ModelList, ModelRequest, ModelsQuery, ProviderCapabilities
 from hermes_carrier.http import Carrier
@@ -74,7 +74,9 @@ class BedrockConverse(HttpProvider):
         models = await self.listed(endpoint, self.codec.models_path)
         try:
             models += await self.listed(endpoint, PROFILES_PATH)
-        except (NotEntitled, ModelNotFound) as error:
+        except (NotEntitled, ModelNotFound, BadRequest) as error:
+            if isinstance(error, BadRequest) and error.status != 404:
+                raise
             log.debug("inference profiles are not listed: %s", error)
         return ModelList(models=tuple(models))
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
-
-from hermes.contracts.errors import ConfigError
-from hermes.contracts.provider import Endpoint
-from hermes.contracts.values import Value
+from hermes_carrier.quirks import QuirksBase
 
 Place = Literal["system", "tools", "messages"]
 
 
-class Quirks(Value, kw_only=True, forbid_unknown_fields=True):
+class Quirks(QuirksBase, kw_only=True):
     cache: tuple[Place, ...] = ()
     """Where it takes a ``cachePoint``."""
     max_tokens: int = 8192
@@ -44,19 +40,3 @@ class Quirks(Value, kw_only=True, forbid_unknown_fields=True):
     def schema_by(self) -> Literal["native", "tool", "prompt"]:
         """As ``schema``, where it takes tools."""
         return "prompt" if self.schema == "tool" and not self.tools else self.schema
-
-    @classmethod
-    def of(cls, endpoint: Endpoint) -> Quirks:
-        """Raises ConfigError for one that is not known."""
-        if not endpoint.quirks:
-            return _NONE
-        try:
-            return msgspec.convert(endpoint.quirks, cls)
-        except msgspec.ValidationError as error:
-            raise ConfigError(
-                f'The quirks of the provider "{endpoint.provider}": {error}',
-                hint=f"This wire knows: {', '.join(cls.__struct_fields__)}",
-            ) from None
-
-
-_NONE = Quirks()

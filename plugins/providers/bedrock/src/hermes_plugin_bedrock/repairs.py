@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from hermes.contracts.errors import ModelNotFound, ProviderError
 from hermes.contracts.provider import ModelRequest
 
+from .errors import ON_DEMAND
 from .quirks import Quirks
-from .refusals import ON_DEMAND
 from .regions import GLOBAL, is_bare, prefixes, region_of
 
 Change = dict[str, Any] | Callable[[str, Quirks, ModelRequest], dict[str, Any]]

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-import msgspec
-
-from hermes.contracts.errors import StreamBroken
 from hermes.contracts.events import (
     ModelEvent,
     ModelFinished,
@@ -21,16 +17,17 @@ from hermes.contracts.events import (
 )
 from hermes.contracts.messages import ToolCallPart, Usage
 from hermes.contracts.provider import ModelRequest
-from hermes_carrier.errors import without_key
+from hermes_carrier.calls import CallIds
 from hermes_carrier.names import ToolNames
+from hermes_carrier.reading import NO_ANSWER, NO_END, NO_PIECE, UNREADABLE, AnswerReader, mapping_of
 from hermes_carrier.state import tagged
+from hermes_carrier.structured import answer_tool
 
 from . import wire
+from .errors import stream_error
 from .frames import FrameReader
-from .refusals import stream_error
-from .wire import ANSWER_TOOL, CONTENT
+from .wire import CONTENT
 
-EXCERPT = 120
 _REASONS = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -42,10 +39,14 @@ _REASONS = {
 }
 
 
+Kind = Literal["text", "thinking", "call", "answer", "other"]
+"""``answer``: a call whose input is the answer."""
+
+
 class _Block:
     """What is known so far of one block of the answer. ``pieces``: text, thinking, or a call's arguments."""
 
-    def __init__(self, kind: Literal["text", "thinking", "call", "other"], call_id: str = "", name: str = "") -> None:
+    def __init__(self, kind: Kind, call_id: str = "", name: str = "") -> None:
         self.kind = kind
         self.id = call_id
         self.name = name
@@ -58,17 +59,16 @@ class _Block:
         return "".join(self.pieces)
 
 
-class Decoder:
+class Decoder(AnswerReader):
     """Reads one answer: see `hermes_carrier.codec.Decoder`. ``model``: what was called."""
 
     def __init__(self, request: ModelRequest, model: str, request_id: str = "") -> None:
-        self._request = request
+        super().__init__(request, request_id)
         self._model = model
-        self._request_id = request_id
+        self._answer_tool = answer_tool(request) if request.response_format is not None else None
         self._frames = FrameReader()
         self._blocks: dict[int, _Block] = {}
         self._reason = ""
-        self.ended = False
 
     def feed(self, data: bytes) -> Iterator[ModelEvent]:
         try:
@@ -78,25 +78,21 @@ class Decoder:
                         yield event
                 else:
                     yield from self._frame(headers, payload)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._broken(f"what came is no piece of an answer: {error}") from None
+        except UNREADABLE as error:
+            raise self._broken(f"{NO_PIECE} ({error})") from None
         if self._frames.damage and not self.ended:
             raise self._broken(f"the stream is damaged: {self._frames.damage}")
 
     def finish(self) -> Iterator[ModelEvent]:
         if not self.ended:
             if not self._reason:
-                raise self._broken("the answer was cut: the stream ended without its stop reason")
+                raise self._broken(NO_END)
             yield from self._end()
 
     def whole(self, body: bytes) -> Iterator[ModelEvent]:
-        try:
-            answer = wire.whole_decoder.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            answer = wire.Whole()
+        answer = self._parsed(body, wire.whole_decoder, NO_ANSWER)
         if answer.output is None or answer.output.message is None or not answer.stop_reason:
-            excerpt = without_key(body[:EXCERPT].decode("utf-8", "replace"), self._request.endpoint)
-            raise self._broken(f"what came is no answer: {excerpt}")
+            raise self._broken(NO_ANSWER, body)
         for index, block in enumerate(answer.output.message.content):
             if (event := self._whole_block(index, block)) is not None:
                 yield event
@@ -128,7 +124,8 @@ class Decoder:
         if used is None or used.type == "server_tool_use":
             self._blocks[event.content_block_index] = _Block("other")
         else:
-            self._blocks[event.content_block_index] = _Block("call", used.tool_use_id, used.name)
+            kind: Kind = "answer" if used.name == self._answer_tool else "call"
+            self._blocks[event.content_block_index] = _Block(kind, used.tool_use_id, used.name)
 
     def _delta(self, event: wire.DeltaEvent) -> ModelEvent | None:
         """Only calls are announced by a start: a block of text or thinking begins with its first piece."""
@@ -142,7 +139,7 @@ class Decoder:
         if delta.tool_use is not None:
             block = self._block(index, "call")
             block.pieces.append(delta.tool_use.input)
-            shown = block.name == ANSWER_TOOL and delta.tool_use.input
+            shown = block.kind == "answer" and delta.tool_use.input
             return TextDelta(text=delta.tool_use.input) if shown else None
         if delta.reasoning_content is not None:
             return self._reasoning(self._block(index, "thinking"), delta.reasoning_content)
@@ -158,7 +155,7 @@ class Decoder:
         block.pieces.append(delta.text)
         return ThinkingDelta(text=delta.text)
 
-    def _block(self, index: int, kind: Literal["text", "thinking", "call"]) -> _Block:
+    def _block(self, index: int, kind: Kind) -> _Block:
         block = self._blocks.get(index)
         if block is None:
             block = self._blocks[index] = _Block(kind)
@@ -204,54 +201,31 @@ class Decoder:
         yield ModelFinished(reason=reason, model=self._model, request_id=self._request_id)
 
     def _calls(self, blocks: list[_Block]) -> list[ToolCallPart]:
-        """The calls, by our names; an id that is missing or was given out before is replaced by one of ours."""
+        """The calls, by our names; a block takes the id that its call has now."""
         if not blocks:
             return []
-        names = ToolNames(self._request)
-        messages = self._request.messages
-        taken = {part.id for message in messages for part in message.parts if isinstance(part, ToolCallPart)}
+        names, ids = ToolNames(self._request), CallIds(self._request, prefix="tooluse_")
         calls = []
-        for place, block in enumerate(blocks):
-            if block.name == ANSWER_TOOL:
-                continue
-            attempt = 0
-            while not block.id or block.id in taken:
-                seed = f"{self._request.id}\n{place}\n{attempt}"
-                block.id, attempt = f"tooluse_{hashlib.sha256(seed.encode()).hexdigest()[:24]}", attempt + 1
-            taken.add(block.id)
-            arguments = block.text if block.text.strip() else "{}"
-            calls.append(ToolCallPart(id=block.id, name=names.ours(block.name), arguments=arguments))
+        for block in blocks:
+            call = ids.call(block.id, names.ours(block.name), block.text)
+            block.id = call.id
+            calls.append(call)
         return calls
 
     def _reported(self, kind: str, payload: bytes) -> Exception:
-        try:
-            told = msgspec.json.decode(payload)
-        except msgspec.DecodeError:
-            told = {}
-        told = told if isinstance(told, Mapping) else {}
+        told = mapping_of(payload)
         said = [str(told[name]) for name in ("message", "Message", "originalMessage") if told.get(name)]
         return self._error(kind, " ".join(dict.fromkeys(said)))
 
     def _error(self, kind: str, message: str) -> Exception:
         return stream_error(kind, message, self._request.endpoint, self._request.model, self._request_id)
 
-    def _broken(self, what: str) -> StreamBroken:
-        provider = self._request.endpoint.provider
-        return StreamBroken(
-            f"{provider}: {what}",
-            provider=provider,
-            request_id=self._request_id,
-            hint="Try again; where it happens often, something between here and Amazon cuts connections.",
-        )
-
 
 def _layout(blocks: list[_Block]) -> Iterator[dict[str, Any]]:
     """The order of the blocks: texts by their lengths, calls by their ids, and whole what is signed."""
     for block in blocks:
         match block.kind:
-            case "text":
-                yield {"text": len(block.text)}
-            case "call" if block.name == ANSWER_TOOL:
+            case "text" | "answer":
                 yield {"text": len(block.text)}
             case "call":
                 yield {"call": block.id}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from hermes.contracts.provider import ModelRequest
+from hermes_carrier.efforts import EFFORTS, nearest
 
 from .quirks import Quirks
 
-EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
-"""Ours, the least first; beside them ``none``."""
 BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384, "xhigh": 32000, "max": 60000}
 """Tokens, for models that take a budget."""
 LEAST_BUDGET = 1024
@@ -41,10 +39,10 @@ def thinking_of(request: ModelRequest, quirks: Quirks, *, forced: bool) -> Think
             return Thinking({"thinking": {"type": "disabled"}}, limit)
         shown = {"display": "summarized"} if quirks.thinking_display else {}
         asked = {"thinking": {"type": "adaptive", **shown}}
-        return Thinking(asked, limit, effort=nearest(effort, quirks.efforts), thinks=True)
+        return Thinking(asked, limit, effort=_known(effort, quirks), thinks=True)
     if effort == "none":
         return Thinking({}, limit)
-    level = nearest(effort, quirks.efforts)
+    level = _known(effort, quirks)
     if quirks.thinking == "effort":
         return Thinking({"reasoning_effort": level}, limit)
     # At its highest effort Nova takes neither a limit nor a temperature.
@@ -53,10 +51,9 @@ def thinking_of(request: ModelRequest, quirks: Quirks, *, forced: bool) -> Think
     return Thinking(config, None if highest else limit, thinks=highest)
 
 
-def nearest(effort: str, known: Sequence[str]) -> str:
-    """The highest of the known ones that is not above ``effort``, or the least."""
-    below = EFFORTS[: EFFORTS.index(effort) + 1] if effort in EFFORTS else ()
-    return next((level for level in reversed(below) if level in known), known[0])
+def _known(effort: str, quirks: Quirks) -> str:
+    """A word that nobody knows asks for the least."""
+    return nearest(effort if effort in EFFORTS else EFFORTS[0], quirks.efforts)
 
 
 def _budget(request: ModelRequest, quirks: Quirks, limit: int) -> Thinking:

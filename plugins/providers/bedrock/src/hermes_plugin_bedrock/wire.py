@@ -6,8 +6,6 @@ import msgspec
 
 CONTENT = "content"
 """Key of the JSON object in `ProviderState.data`: the order of an answer's blocks, with those that are signed."""
-ANSWER_TOOL = "give_answer"
-"""Takes the answer as its input, for models that know no JSON schema of their own."""
 
 
 class Struct(msgspec.Struct, rename="camel", gc=False):

@@ -9,11 +9,11 @@ from hermes.contracts.hookspecs import hookimpl
 from hermes.contracts.service import Provision
 
 if TYPE_CHECKING:
-    from .codec import Gemini
+    from .provider import Gemini
 
 
 def _gemini() -> Gemini:
-    from .codec import Gemini
+    from .provider import Gemini
 
     return Gemini()
 

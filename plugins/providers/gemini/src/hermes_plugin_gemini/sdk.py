@@ -7,9 +7,7 @@ have made: `_send` alone knows of that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import google.genai as genai  # "from google import genai" fails otherwise where only other parts of google are
@@ -17,46 +15,48 @@ import httpx2
 from google.genai import _api_client as private
 from google.genai import errors, types
 
-from hermes.contracts.errors import AuthenticationFailed, BadRequest, ConfigError, ProviderError, StreamBroken
+from hermes.contracts.errors import AuthenticationFailed, BadRequest, ConfigError, StreamBroken
 from hermes.contracts.provider import Endpoint
-from hermes_carrier.errors import without_key
-from hermes_carrier.http import CONNECT_TIMEOUT, HttpCarrier, Incoming, Outgoing, Received, mapped
+from hermes_carrier.failures import Failures
+from hermes_carrier.http import Outgoing, timeout_of
+from hermes_carrier.sdk import ClientCarrier
 
 from .account import FAILURES as ACCOUNT_FAILURES
 from .account import account_error, account_of
 from .carrier import located
 
 INSTALL = 'pip install "google-genai>=3.4,<4"'
-FAILURES: tuple[tuple[type[Exception], type[ProviderError], str], ...] = (
-    (private.EphemeralTokenAPIKeyError, AuthenticationFailed, "the key is a token for the live API only"),
-    (errors.UnknownApiResponseError, StreamBroken, "what came is no answer"),
-    (errors.ContinuationInterruptedError, StreamBroken, "the answer was interrupted"),
-    (errors.UnknownFunctionCallArgumentError, BadRequest, "an argument of a call does not fit"),
-    (errors.UnsupportedFunctionError, BadRequest, "a function cannot be declared"),
-    (errors.FunctionInvocationError, BadRequest, "a function cannot be called"),
-    (errors.APIError, StreamBroken, "the library reports an error without an answer"),
-)
-"""What google-genai raises, the most special first. An `APIError` with an answer is that answer."""
 
 
-class SdkCarrier(HttpCarrier):
-    """One client of Google's, an address, key and event loop, on top of our own HTTP client."""
+class SdkCarrier(ClientCarrier):
+    """One client of Google's, an address, key and event loop."""
+
+    failures: ClassVar[Failures] = (
+        (private.EphemeralTokenAPIKeyError, AuthenticationFailed, "the key is a token for the live API only"),
+        (errors.UnknownApiResponseError, StreamBroken, "what came is no answer"),
+        (errors.ContinuationInterruptedError, StreamBroken, "the answer was interrupted"),
+        (errors.UnknownFunctionCallArgumentError, BadRequest, "an argument of a call does not fit"),
+        (errors.UnsupportedFunctionError, BadRequest, "a function cannot be declared"),
+        (errors.FunctionInvocationError, BadRequest, "a function cannot be called"),
+        (errors.APIError, StreamBroken, "the library reports an error without an answer"),
+    )
 
     def __init__(self) -> None:
         super().__init__()
         self._known: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, ...], genai.Client]]
         self._known = WeakKeyDictionary()
 
-    @asynccontextmanager
-    async def open(self, endpoint: Endpoint, outgoing: Outgoing) -> AsyncIterator[Incoming]:
+    async def through(self, endpoint: Endpoint, outgoing: Outgoing) -> httpx2.Response:
         there = located(endpoint, outgoing)
         client = await self._google(there)
-        with mapped(there):
-            response = await _answer(client, there, outgoing)
-            try:
-                yield Refused(response, there) if response.is_stream_consumed else Received(response, there)
-            finally:
-                await response.aclose()
+        try:
+            return await _send(client, there, outgoing)
+        except errors.APIError as error:
+            if isinstance(error.response, httpx2.Response):
+                return error.response
+            raise
+        except tuple(kind for kind, _ in ACCOUNT_FAILURES) as error:
+            raise account_error(error, endpoint) from None
 
     async def close(self) -> None:
         for client in self._known.pop(asyncio.get_running_loop(), {}).values():
@@ -71,13 +71,6 @@ class SdkCarrier(HttpCarrier):
             options = types.HttpOptions(base_url=endpoint.base_url, httpx_async_client=self._client(endpoint))
             known[identity] = await asyncio.to_thread(_client_of, endpoint, options)
         return known[identity]
-
-
-class Refused(Received):
-    """An answer that the library has read, to make an exception of it."""
-
-    async def pieces(self) -> AsyncGenerator[bytes]:
-        yield self._response.content
 
 
 def _client_of(endpoint: Endpoint, options: types.HttpOptions) -> genai.Client:
@@ -98,21 +91,8 @@ def _client_of(endpoint: Endpoint, options: types.HttpOptions) -> genai.Client:
     )
 
 
-async def _answer(client: genai.Client, endpoint: Endpoint, outgoing: Outgoing) -> httpx2.Response:
-    try:
-        return await _send(client, endpoint, outgoing)
-    except errors.APIError as error:
-        if isinstance(error.response, httpx2.Response):
-            return error.response
-        raise sdk_error(error, endpoint) from None
-    except tuple(kind for kind, *_ in FAILURES) as error:
-        raise sdk_error(error, endpoint) from None
-    except tuple(kind for kind, _ in ACCOUNT_FAILURES) as error:
-        raise account_error(error, endpoint) from None
-
-
 async def _send(client: genai.Client, endpoint: Endpoint, outgoing: Outgoing) -> httpx2.Response:
-    timeout: Any = httpx2.Timeout(outgoing.timeout, connect=min(CONNECT_TIMEOUT, outgoing.timeout))
+    timeout: Any = timeout_of(outgoing)
     try:
         send, make = client._api_client._async_request, private.HttpRequest
     except AttributeError as error:
@@ -130,13 +110,3 @@ async def _send(client: genai.Client, endpoint: Endpoint, outgoing: Outgoing) ->
     answered: Any = await send(request, None, True)
     response: httpx2.Response = answered.response_stream
     return response
-
-
-def sdk_error(error: Exception, endpoint: Endpoint) -> ProviderError:
-    kind, sentence = next((kind, words) for known, kind, words in FAILURES if isinstance(error, known))
-    return kind(
-        f"{endpoint.provider}: {sentence}: {without_key(str(error), endpoint)}",
-        provider=endpoint.provider,
-        code=type(error).__name__,
-        hint=f"Try again, or set providers.{endpoint.provider}.carrier to http.",
-    )

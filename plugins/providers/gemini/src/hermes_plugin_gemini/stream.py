@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
-from hermes.contracts.errors import BadRequest, ContentRefused, StreamBroken
+from hermes.contracts.errors import BadRequest, ContentRefused
 from hermes.contracts.events import (
     ModelEvent,
     ModelFinished,
@@ -20,12 +17,12 @@ from hermes.contracts.events import (
 )
 from hermes.contracts.messages import ToolCallPart, Usage
 from hermes.contracts.provider import ModelRequest
-from hermes_carrier.errors import without_key
+from hermes_carrier.calls import CallIds
 from hermes_carrier.names import ToolNames
-from hermes_carrier.sse import EventStream
+from hermes_carrier.reading import NO_ANSWER, EventReader
 from hermes_carrier.state import tagged
 
-from .refusal import error_in_stream
+from .errors import stream_error
 from .wire import (
     PARTS,
     SIGNATURE,
@@ -39,7 +36,6 @@ from .wire import (
     responses_decoder,
 )
 
-EXCERPT = 200
 _REASONS = {
     "STOP": "stop",
     "MAX_TOKENS": "length",
@@ -49,29 +45,24 @@ _REASONS = {
 _MALFORMED = frozenset(["MALFORMED_FUNCTION_CALL", "MALFORMED_RESPONSE"])
 
 
-class Decoder:
+class Decoder(EventReader):
     """Reads one answer. It ends with the stream: some models give every piece a finish reason."""
 
     def __init__(self, request: ModelRequest, request_id: str, names: ToolNames) -> None:
-        self._request = request
-        self._request_id = request_id
+        super().__init__(request, request_id)
         self._names = names
-        self._events = EventStream()
         self._tail = b""
         """What came behind the last event."""
-        self._taken: set[str] | None = None
+        self._ids = CallIds(request)
         self._calls = 0
         self._shape: list[dict[str, Any]] = []
         self._usage = Usage()
-        self._reason = ""
         self._explained = ""
         self._model = ""
         self._said = False
-        self.ended = False
 
     def feed(self, data: bytes) -> Iterator[ModelEvent]:
-        for event in self._events.feed(data):
-            yield from self._event(event)
+        yield from super().feed(data)
         self._tail += data
         for end in (b"\n\n", b"\r\n\r\n"):
             self._tail = self._tail.rpartition(end)[2]
@@ -81,9 +72,7 @@ class Decoder:
             yield from self._event(event)
         if not self._reason and self._tail.lstrip().startswith(b"{"):
             yield from self._event(self._tail)  # Google sends an error in mid-stream as bare lines of JSON, too
-        if not self._reason:
-            raise self._broken("the answer was cut: the stream ended without a finish reason")
-        yield from self._end()
+        yield from super().finish()
 
     def whole(self, body: bytes) -> Iterator[ModelEvent]:
         if body.lstrip().startswith(b"["):
@@ -92,22 +81,16 @@ class Decoder:
         else:
             yield from self._event(body)
         if not self._reason:
-            raise self._broken(f"what came is no answer: {self._excerpt(body)}")
+            raise self._broken(NO_ANSWER, body)
         yield from self._end()
 
     def _event(self, data: bytes) -> Iterator[ModelEvent]:
         if data.strip():
             yield from self._response(self._parsed(data, response_decoder))
 
-    def _parsed(self, data: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
-        try:
-            return decoder.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._broken(f"what came is no piece of an answer ({error}): {self._excerpt(data)}") from None
-
     def _response(self, response: WireResponse) -> Iterator[ModelEvent]:
         if response.error:
-            raise error_in_stream(response.error, self._request.endpoint, self._request.model, self._request_id)
+            raise stream_error(response.error, self._request.endpoint, self._request.model, self._request_id)
         self._model = response.model_version or self._model
         self._request_id = self._request_id or response.response_id or ""
         for candidate in response.candidates or ():
@@ -156,20 +139,9 @@ class Decoder:
             yield TextDelta(text=text)
 
     def _call(self, call: WireCall) -> ToolCallPart:
-        """Its id is the vendor's, unless there is none or the conversation has it already."""
-        if self._taken is None:
-            parts = (part for message in self._request.messages for part in message.parts)
-            self._taken = {part.id for part in parts if isinstance(part, ToolCallPart)}
-        call_id, attempt = call.id or "", 0
-        while not call_id or call_id in self._taken:
-            seed = f"{self._request.id}\n{self._calls}\n{attempt}"
-            call_id, attempt = f"call_{hashlib.sha256(seed.encode()).hexdigest()[:24]}", attempt + 1
-        self._taken.add(call_id)
         self._calls += 1
         arguments = bytes(call.args).decode()
-        return ToolCallPart(
-            id=call_id, name=self._names.ours(call.name), arguments="{}" if arguments == "null" else arguments
-        )
+        return self._ids.call(call.id, self._names.ours(call.name), "" if arguments == "null" else arguments)
 
     def _usage_of(self, seen: WireUsage) -> Iterator[ModelEvent]:
         prompt = (seen.prompt_token_count or 0) + (seen.tool_use_prompt_token_count or 0)
@@ -220,14 +192,3 @@ class Decoder:
             request_id=self._request_id,
             hint="Google's policy refuses this prompt; say it differently, or use another provider.",
         )
-
-    def _broken(self, what: str) -> StreamBroken:
-        return StreamBroken(
-            f"{self._provider}: {what}",
-            provider=self._provider,
-            request_id=self._request_id,
-            hint="Try again; where it happens often, something between here and the provider cuts connections.",
-        )
-
-    def _excerpt(self, data: bytes) -> str:
-        return without_key(data[:EXCERPT].decode("utf-8", "replace"), self._request.endpoint)

@@ -9,18 +9,17 @@ from hermes.contracts.hookspecs import hookimpl
 from hermes.contracts.service import Provision
 
 if TYPE_CHECKING:
-    from .codec import ChatCompletions
-    from .responses_codec import Responses
+    from .provider import ChatCompletions, Responses
 
 
 def _chat_completions() -> ChatCompletions:
-    from .codec import ChatCompletions
+    from .provider import ChatCompletions
 
     return ChatCompletions()
 
 
 def _responses() -> Responses:
-    from .responses_codec import Responses
+    from .provider import Responses
 
     return Responses()
 

@@ -10,16 +10,17 @@ from typing import Any
 
 import msgspec
 
-from hermes.contracts.provider import ModelRequest, ProviderCapabilities
+from hermes.contracts.provider import ModelRequest
 from hermes_carrier import media
+from hermes_carrier.extra import refuse_extra
 from hermes_carrier.names import ToolNames
-from hermes_carrier.provider import HttpProvider
 
-from . import reasoning, structured
-from .common import INSTALL, SDK, OpenAICodec, refuse_extra
+from .common import OpenAICodec
 from .messages import ACCEPTED, Messages
 from .quirks import Quirks
+from .schema import form_of
 from .stream import Decoder
+from .thinking import thinking_of
 
 
 class ChatCompletionsCodec(OpenAICodec):
@@ -31,16 +32,6 @@ class ChatCompletionsCodec(OpenAICodec):
 
     def decoder(self, request: ModelRequest, request_id: str) -> Decoder:
         return Decoder(request, request_id)
-
-
-class ChatCompletions(HttpProvider):
-    """The transport ``chat_completions``."""
-
-    def __init__(self) -> None:
-        capabilities = ProviderCapabilities(
-            images=True, audio=True, files=True, response_format=True, thinking=True, model_list=True
-        )
-        super().__init__(ChatCompletionsCodec(), capabilities, sdk=SDK, install=INSTALL)
 
 
 def encode(request: ModelRequest) -> bytes:
@@ -78,7 +69,7 @@ def _options(request: ModelRequest, quirks: Quirks, names: ToolNames) -> dict[st
         body[quirks.max_tokens_field] = request.max_tokens
     if request.temperature is not None and quirks.temperature:
         body["temperature"] = request.temperature
-    body.update(reasoning.asked(request.reasoning_effort, quirks))
+    body.update(thinking_of(request.reasoning_effort, quirks))
     if request.stop:
         body["stop"] = request.stop
     if request.seed is not None:
@@ -87,7 +78,7 @@ def _options(request: ModelRequest, quirks: Quirks, names: ToolNames) -> dict[st
         body["logprobs"] = True
     if request.response_format is not None:
         if quirks.json_mode == "schema":
-            form = structured.form_of(request.response_format)
+            form = form_of(request.response_format)
             body["response_format"] = {"type": "json_schema", "json_schema": form}
         elif quirks.json_mode == "object":
             body["response_format"] = {"type": "json_object"}

@@ -5,7 +5,6 @@ Nothing in an encoded message depends on the messages after it, except where to 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -22,29 +21,20 @@ from hermes.contracts.messages import (
     text_of,
 )
 from hermes.contracts.provider import ModelRequest
-from hermes_carrier.media import IMAGES, Accepted, base64_of, data_url
+from hermes_carrier import media
+from hermes_carrier.calls import accepted_id
+from hermes_carrier.media import IMAGES, Accepted, base64_of, data_url, formats, image_url, plain_type
 from hermes_carrier.names import ToolNames
 from hermes_carrier.state import state_of
 
-from . import structured, textual
+from . import textual
 from .quirks import Quirks
+from .schema import told
 from .wire import EXTRA_CONTENT, REASONING, REASONING_DETAILS
 
 Encoded = dict[str, Any]
 
-AUDIO = {
-    "audio/wav": "wav",
-    "audio/x-wav": "wav",
-    "audio/wave": "wav",
-    "audio/vnd.wave": "wav",
-    "audio/mpeg": "mp3",
-    "audio/mp3": "mp3",
-    "audio/flac": "flac",
-    "audio/ogg": "ogg",
-    "audio/aac": "aac",
-    "audio/mp4": "m4a",
-    "audio/aiff": "aiff",
-}
+AUDIO = {**formats(media.AUDIO, "wav", "mp3", "flac", "ogg", "aac", "aiff"), "audio/mp4": "m4a"}
 """Types and the wire's names for them. OpenAI takes the first two kinds, routers to other vendors the rest."""
 ACCEPTED = Accepted(images=IMAGES, audio=frozenset(AUDIO))
 BETWEEN = "Done."
@@ -77,7 +67,7 @@ class Messages:
     def _system(self) -> Iterator[Encoded]:
         request, quirks = self._request, self._quirks
         texts = [block.text for block in request.system]
-        texts += filter(None, [textual.told(request, quirks), structured.told(request, quirks)])
+        texts += filter(None, [textual.told(request, quirks), told(request, quirks)])
         if quirks.single_system and texts:
             texts = ["\n\n".join(texts)]
         for text in texts:
@@ -149,9 +139,9 @@ class Messages:
     def _id(self, call_id: str) -> str:
         """As the endpoint takes it: the same one in every request."""
         length = self._quirks.tool_call_ids
-        if not length or re.fullmatch(rf"[A-Za-z0-9]{{{length}}}", call_id):
+        if not length:
             return call_id
-        return hashlib.sha256(call_id.encode()).hexdigest()[:length]
+        return accepted_id(call_id, re.compile(rf"[A-Za-z0-9]{{{length}}}"), prefix="", digits=length)
 
 
 def _content(part: Part) -> Encoded | None:
@@ -162,7 +152,7 @@ def _content(part: Part) -> Encoded | None:
         case ImagePart():
             return _image(part)
         case AudioPart():
-            audio = {"data": base64_of(part.data), "format": AUDIO[part.media_type]}
+            audio = {"data": base64_of(part.data), "format": AUDIO[plain_type(part.media_type)]}
             return {"type": "input_audio", "input_audio": audio}
         case FilePart():
             file = {"filename": part.name, "file_data": data_url(part.media_type, part.data)}
@@ -172,8 +162,7 @@ def _content(part: Part) -> Encoded | None:
 
 
 def _image(part: ImagePart) -> Encoded:
-    url = part.url if part.url and not part.data else data_url(part.media_type, part.data)
-    return {"type": "image_url", "image_url": {"url": url}}
+    return {"type": "image_url", "image_url": {"url": image_url(part)}}
 
 
 def _mark(message: Encoded) -> None:

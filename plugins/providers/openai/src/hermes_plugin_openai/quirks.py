@@ -7,18 +7,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
-
-from hermes.contracts.errors import ConfigError
-from hermes.contracts.provider import Endpoint
-from hermes.contracts.values import Value
+from hermes_carrier.quirks import QuirksBase
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens", "max_output_tokens", ""]
 Reasoning = Literal["effort", "object", "enabled", "thinking", "none"]
 JsonMode = Literal["schema", "object", "prompt"]
 
 
-class Quirks(Value, kw_only=True, forbid_unknown_fields=True):
+class Quirks(QuirksBase, kw_only=True):
     single_system: bool = False
     """Takes one system message only: the blocks are joined with blank lines."""
     text_as_string: bool = False
@@ -64,19 +60,3 @@ class Quirks(Value, kw_only=True, forbid_unknown_fields=True):
     """Wants the first system block as ``instructions``, the others as developer's entries (Codex; Responses)."""
     account_header: str = ""
     """The header for the id of the account, which is among the claims of the token (Codex)."""
-
-    @classmethod
-    def of(cls, endpoint: Endpoint) -> Quirks:
-        """Raises ConfigError for one that is not known."""
-        if not endpoint.quirks:
-            return _NONE
-        try:
-            return msgspec.convert(endpoint.quirks, cls)
-        except msgspec.ValidationError as error:
-            raise ConfigError(
-                f'The quirks of the provider "{endpoint.provider}": {error}',
-                hint=f"This wire knows: {', '.join(cls.__struct_fields__)}",
-            ) from None
-
-
-_NONE = Quirks()

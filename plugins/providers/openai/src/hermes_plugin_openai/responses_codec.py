@@ -11,17 +11,17 @@ from typing import Any
 
 import msgspec
 
-from hermes.contracts.provider import ModelRequest, ProviderCapabilities
+from hermes.contracts.provider import ModelRequest
 from hermes_carrier import media
+from hermes_carrier.efforts import nearest
+from hermes_carrier.extra import refuse_extra
 from hermes_carrier.names import ToolNames
-from hermes_carrier.provider import HttpProvider
 
-from . import structured
-from .common import INSTALL, SDK, OpenAICodec, refuse_extra
+from .common import OpenAICodec
 from .quirks import Quirks
-from .reasoning import effort_of
-from .responses_items import ACCEPTED, Items
+from .responses_messages import ACCEPTED, Items
 from .responses_stream import ResponsesDecoder
+from .schema import form_of
 
 CACHE_KEY_LIMIT = 64
 NO_INSTRUCTIONS = "Answer the user."
@@ -37,16 +37,6 @@ class ResponsesCodec(OpenAICodec):
 
     def decoder(self, request: ModelRequest, request_id: str) -> ResponsesDecoder:
         return ResponsesDecoder(request, request_id)
-
-
-class Responses(HttpProvider):
-    """The transport ``responses``."""
-
-    def __init__(self) -> None:
-        capabilities = ProviderCapabilities(
-            images=True, files=True, response_format=True, thinking=True, model_list=True
-        )
-        super().__init__(ResponsesCodec(), capabilities, sdk=SDK, install=INSTALL)
 
 
 def encode(request: ModelRequest) -> bytes:
@@ -96,7 +86,7 @@ def _options(request: ModelRequest, quirks: Quirks, names: ToolNames) -> dict[st
         body["temperature"] = request.temperature
     if request.response_format is not None:
         if quirks.json_mode == "schema":
-            body["text"] = {"format": {"type": "json_schema", **structured.form_of(request.response_format)}}
+            body["text"] = {"format": {"type": "json_schema", **form_of(request.response_format)}}
         elif quirks.json_mode == "object":
             body["text"] = {"format": {"type": "json_object"}}
     return body
@@ -105,7 +95,7 @@ def _options(request: ModelRequest, quirks: Quirks, names: ToolNames) -> dict[st
 def _reasoning(request: ModelRequest, quirks: Quirks) -> dict[str, Any]:
     wanted: dict[str, Any] = {}
     if request.reasoning_effort:
-        wanted["effort"] = effort_of(request.reasoning_effort, quirks)
+        wanted["effort"] = nearest(request.reasoning_effort, quirks.efforts)
     if quirks.summaries and wanted.get("effort") != "none":
         wanted["summary"] = "auto"
     return wanted

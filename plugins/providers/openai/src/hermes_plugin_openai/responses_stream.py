@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from hermes.contracts.errors import StreamBroken
 from hermes.contracts.events import (
     ModelEvent,
     ModelFinished,
@@ -19,62 +18,45 @@ from hermes.contracts.events import (
 )
 from hermes.contracts.messages import Usage
 from hermes.contracts.provider import ModelRequest
+from hermes_carrier.calls import CallIds
 from hermes_carrier.errors import stream_error
 from hermes_carrier.names import ToolNames
-from hermes_carrier.sse import EventStream
+from hermes_carrier.reading import NO_ANSWER, NO_PIECE, EventReader
 from hermes_carrier.state import tagged
 
-from .common import broken, decoded
 from .responses_wire import BETWEEN, ITEMS, WireEvent, WireResponse, WireUsage, event_decoder, response_decoder
-from .toolcalls import CallIds, part_of
 
 _REASONS = {"max_output_tokens": "length", "content_filter": "refusal"}
 _ENDED = ("completed", "incomplete")
 
 
-class ResponsesDecoder:
+class ResponsesDecoder(EventReader):
     """Reads one answer; see `hermes_carrier.codec.Decoder`."""
 
     def __init__(self, request: ModelRequest, request_id: str = "") -> None:
-        self._request = request
-        self._request_id = request_id
-        self._events = EventStream()
-        self._ids: CallIds | None = None
+        super().__init__(request, request_id)
+        self._ids = CallIds(request)
         self._items: list[dict[str, Any]] = []
         self._heard: set[Any] = set()
         """Where text or thinking has come in pieces, so that it does not count again with its item."""
         self._text_at: Any = None
         self._thinking_at: Any = None
+        self._answer = WireResponse()
+        """The answer as a whole, which comes last."""
         self._calls = 0
         self._refused = False
-        self.ended = False
-
-    def feed(self, data: bytes) -> Iterator[ModelEvent]:
-        for event in self._events.feed(data):
-            yield from self._event(event)
-
-    def finish(self) -> Iterator[ModelEvent]:
-        for event in self._events.finish():
-            yield from self._event(event)
-        if not self.ended:
-            raise self._broken("the answer was cut: the stream ended without saying so")
 
     def whole(self, body: bytes) -> Iterator[ModelEvent]:
-        try:
-            response = decoded(body, response_decoder)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._broken(f"what came is no answer ({error})", body) from None
+        response = self._parsed(body, response_decoder, NO_ANSWER)
         if response.error is None and response.status not in _ENDED:
-            raise self._broken("what came is no answer", body)
-        yield from self._end(response, response.status or "")
+            raise self._broken(NO_ANSWER, body)
+        self._answer, self._reason = response, response.status or ""
+        yield from self._end()
 
     def _event(self, data: bytes) -> Iterator[ModelEvent]:
         if self.ended or not data.strip() or data.strip() == b"[DONE]":
             return
-        try:
-            event = decoded(data, event_decoder)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._broken(f"what came is no piece of an answer ({error})", data) from None
+        event = self._parsed(data, event_decoder)
         match event.type:
             case "response.output_text.delta":
                 yield from self._text(event.delta, self._place(event))
@@ -88,12 +70,13 @@ class ResponsesDecoder:
                 if event.item is not None:
                     yield from self._item(event.item, self._place(event))
             case "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled":
-                yield from self._end(event.response or WireResponse(), event.type.partition(".")[2])
+                self._answer, self._reason = event.response or WireResponse(), event.type.partition(".")[2]
+                yield from self._end()
             case "error" | "":
                 if event.type or event.error:
                     flat = {"message": event.message, "code": event.code}
                     raise self._reported(event.error or flat)
-                raise self._broken("what came is no piece of an answer", data)
+                raise self._broken(NO_PIECE, data)
 
     def _place(self, event: WireEvent) -> Any:
         """Of the item in the answer: the ids that some servers give differ between the events of one item."""
@@ -147,17 +130,17 @@ class ResponsesDecoder:
                 self._items.append(item)
 
     def _call(self, item: dict[str, Any]) -> Iterator[ModelEvent]:
-        self._ids = self._ids or CallIds(self._request)
         arguments = item.get("arguments")
         arguments = arguments if isinstance(arguments, str) else msgspec.json.encode(arguments or {}).decode()
         name = ToolNames(self._request).ours(str(item.get("name") or ""))
-        part = part_of(self._ids.free(str(item.get("call_id") or "")), name, arguments)
+        part = self._ids.call(str(item.get("call_id") or ""), name, arguments)
         self._calls += 1
         kept = {"type": "function_call", "call_id": part.id}
         self._items.append({**kept, "id": item["id"]} if item.get("id") else kept)
         yield ToolCallReady(call=part)
 
-    def _end(self, response: WireResponse, status: str) -> Iterator[ModelEvent]:
+    def _end(self) -> Iterator[ModelEvent]:
+        response, status = self._answer, self._reason
         if response.error:
             raise self._reported(response.error)
         if status not in _ENDED:
@@ -171,12 +154,12 @@ class ResponsesDecoder:
             yield StateUpdate(state=tagged(self._request, {ITEMS: self._items}))
         self.ended = True
         yield ModelFinished(
-            reason=self._reason(response, status),
+            reason=self._ended_by(response, status),
             model=response.model if isinstance(response.model, str) else "",
             request_id=self._request_id,
         )
 
-    def _reason(self, response: WireResponse, status: str) -> str:
+    def _ended_by(self, response: WireResponse, status: str) -> str:
         if status == "incomplete":
             reason = (response.incomplete_details.reason if response.incomplete_details else None) or "incomplete"
             return _REASONS.get(reason, reason)
@@ -203,9 +186,6 @@ class ResponsesDecoder:
 
     def _reported(self, error: Any) -> Exception:
         return stream_error(error, self._request.endpoint, self._request.model, self._request_id)
-
-    def _broken(self, what: str, data: bytes = b"") -> StreamBroken:
-        return broken(self._request, self._request_id, what, data)
 
 
 def _parts(item: dict[str, Any], member: str) -> list[dict[str, Any]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx2
 import openai
@@ -17,33 +15,15 @@ from hermes.contracts.errors import (
     ContentRefused,
     ContextOverflow,
     Overloaded,
-    ProviderError,
     StreamBroken,
 )
 from hermes.contracts.provider import Endpoint
-from hermes_carrier.errors import without_key
-from hermes_carrier.failures import RAISED, failure_of
-from hermes_carrier.http import CONNECT_TIMEOUT, HttpCarrier, Incoming, Outgoing, Received, mapped
+from hermes_carrier.failures import Failures
+from hermes_carrier.http import Outgoing, timeout_of
+from hermes_carrier.sdk import ClientCarrier
 
 NO_KEY = "none"
 """The client insists on a key; the one that is sent is in the codec's headers."""
-
-FAILURES: tuple[tuple[type[Exception], type[ProviderError], str], ...] = (
-    (openai.APITimeoutError, ConnectionFailed, "no answer in time"),
-    (openai.APIConnectionError, ConnectionFailed, "no connection"),
-    (openai.APIResponseValidationError, StreamBroken, "the answer is damaged"),
-    (openai.OAuthError, AuthenticationFailed, "the login is refused"),
-    (SubjectTokenProviderError, AuthenticationFailed, "the token cannot be had"),
-    (openai.LengthFinishReasonError, ContextOverflow, "the answer is too long"),
-    (openai.ContentFilterFinishReasonError, ContentRefused, "the answer is filtered"),
-    (openai.InvalidWebhookSignatureError, BadRequest, "the signature is wrong"),
-    (openai.WebSocketConnectionClosedError, StreamBroken, "the connection is closed"),
-    (openai.WebSocketQueueFullError, Overloaded, "too much waits to be sent"),
-    (openai.APIStatusError, StreamBroken, "the answer is an error"),
-    (openai.APIError, StreamBroken, "the exchange failed"),
-    (openai.OpenAIError, BadRequest, "the client refuses the request"),
-)
-"""What the client raises, the most special first. Of a status it makes an error too, which is opened again here."""
 
 
 class _Client(openai.AsyncOpenAI):
@@ -54,21 +34,28 @@ class _Client(openai.AsyncOpenAI):
         return {}
 
 
-class SdkCarrier(HttpCarrier):
-    @asynccontextmanager
-    async def open(self, endpoint: Endpoint, outgoing: Outgoing) -> AsyncIterator[Incoming]:
-        with sdk_mapped(endpoint), mapped(endpoint):
-            response = await self._sent(endpoint, outgoing)
-            try:
-                yield Received(response, endpoint)
-            finally:
-                await response.aclose()
+class SdkCarrier(ClientCarrier):
+    failures: ClassVar[Failures] = (
+        (openai.APITimeoutError, ConnectionFailed, "no answer in time"),
+        (openai.APIConnectionError, ConnectionFailed, "no connection"),
+        (openai.APIResponseValidationError, StreamBroken, "the answer is damaged"),
+        (openai.OAuthError, AuthenticationFailed, "the login is refused"),
+        (SubjectTokenProviderError, AuthenticationFailed, "the token cannot be had"),
+        (openai.LengthFinishReasonError, ContextOverflow, "the answer is too long"),
+        (openai.ContentFilterFinishReasonError, ContentRefused, "the answer is filtered"),
+        (openai.InvalidWebhookSignatureError, BadRequest, "the signature is wrong"),
+        (openai.WebSocketConnectionClosedError, StreamBroken, "the connection is closed"),
+        (openai.WebSocketQueueFullError, Overloaded, "too much waits to be sent"),
+        (openai.APIStatusError, StreamBroken, "the answer is an error"),
+        (openai.APIError, StreamBroken, "the exchange failed"),
+        (openai.OpenAIError, BadRequest, "the client refuses the request"),
+    )
 
-    async def _sent(self, endpoint: Endpoint, outgoing: Outgoing) -> httpx2.Response:
+    async def through(self, endpoint: Endpoint, outgoing: Outgoing) -> httpx2.Response:
         client = _Client(api_key=NO_KEY, base_url=endpoint.base_url, http_client=self._client(endpoint), max_retries=0)
         options: Any = {
             "headers": {"authorization": openai.Omit(), **outgoing.headers},
-            "timeout": httpx2.Timeout(outgoing.timeout, connect=min(CONNECT_TIMEOUT, outgoing.timeout)),
+            "timeout": timeout_of(outgoing),
         }
         streamed: Any = {"cast_to": httpx2.Response, "stream": True, "stream_cls": openai.AsyncStream[object]}
         try:
@@ -80,26 +67,3 @@ class SdkCarrier(HttpCarrier):
             return error.response
         sent: httpx2.Response = response
         return sent
-
-
-@contextmanager
-def sdk_mapped(endpoint: Endpoint) -> Iterator[None]:
-    """Turns what the client raises into one of our errors."""
-    try:
-        yield
-    except (openai.OpenAIError, openai.InvalidWebhookSignatureError) as error:
-        raise sdk_failure(error, endpoint) from None
-
-
-def sdk_failure(error: Exception, endpoint: Endpoint) -> ProviderError:
-    """The error for one of the client's; where the HTTP library's is its cause, that one says more."""
-    if isinstance(error.__cause__, RAISED):
-        return failure_of(error.__cause__, endpoint)
-    kind, sentence = next((kind, words) for known, kind, words in FAILURES if isinstance(error, known))
-    name = endpoint.provider
-    return kind(
-        f"{name}: {sentence} ({endpoint.base_url}): {without_key(str(error), endpoint) or type(error).__name__}",
-        provider=name,
-        code=type(error).__name__,
-        hint=f"Try again, or without the client: set providers.{name}.carrier to http.",
-    )

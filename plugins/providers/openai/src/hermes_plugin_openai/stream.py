@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from hermes.contracts.errors import StreamBroken
 from hermes.contracts.events import (
     ModelEvent,
     ModelFinished,
@@ -21,14 +20,13 @@ from hermes.contracts.messages import Usage
 from hermes.contracts.provider import ModelRequest
 from hermes_carrier.errors import stream_error
 from hermes_carrier.names import ToolNames
-from hermes_carrier.sse import EventStream
+from hermes_carrier.reading import NO_ANSWER, EventReader
 from hermes_carrier.state import tagged
 
 from . import textual
-from .common import broken, decoded
+from .calls import ToolCalls
 from .quirks import Quirks
 from .tags import Said, Tags
-from .toolcalls import ToolCalls
 from .wire import (
     EXTRA_CONTENT,
     REASONING,
@@ -43,47 +41,27 @@ from .wire import (
 _REASONS = {"content_filter": "refusal", "function_call": "tool_calls", "max_tokens": "length", "eos": "stop"}
 
 
-class Decoder:
-    """Reads one answer. ``feed`` takes bytes cut anywhere, ``finish`` the end of them, ``whole`` a JSON body.
-
-    All of them raise a `ProviderError` for an error that the endpoint reports in its answer, and `StreamBroken` for
-    what is no answer. ``ended`` is set once `ModelFinished` is given.
-    """
+class Decoder(EventReader):
+    """Reads one answer; see `hermes_carrier.codec.Decoder`."""
 
     def __init__(self, request: ModelRequest, request_id: str = "") -> None:
-        self._request = request
-        self._request_id = request_id
+        super().__init__(request, request_id)
         quirks = Quirks.of(request.endpoint)
         self._keep_reasoning = quirks.echo_reasoning
         tagged_text = quirks.think_tags or not quirks.native_tools
         self._tags = Tags(thinking=quirks.think_tags, calls=not quirks.native_tools) if tagged_text else None
-        self._events = EventStream()
         self._calls = ToolCalls(request)
         self._reasoning: list[str] = []
         self._details: list[dict[str, Any]] = []
         self._usage = Usage()
-        self._reason = ""
         self._model = ""
         self._said = False
         self._refused = False
-        self.ended = False
-
-    def feed(self, data: bytes) -> Iterator[ModelEvent]:
-        for event in self._events.feed(data):
-            yield from self._event(event)
-
-    def finish(self) -> Iterator[ModelEvent]:
-        for event in self._events.finish():
-            yield from self._event(event)
-        if not self.ended:
-            if not self._reason:
-                raise self._broken("the answer was cut: the stream ended without a finish reason")
-            yield from self._end()
 
     def whole(self, body: bytes) -> Iterator[ModelEvent]:
         yield from self._chunk(body)
         if not self._reason:
-            raise self._broken("what came is no answer", body)
+            raise self._broken(NO_ANSWER, body)
         yield from self._end()
 
     def _event(self, data: bytes) -> Iterator[ModelEvent]:
@@ -97,10 +75,7 @@ class Decoder:
         yield from self._chunk(data)
 
     def _chunk(self, data: bytes) -> Iterator[ModelEvent]:
-        try:
-            chunk = decoded(data, chunk_decoder)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._broken(f"what came is no piece of an answer ({error})", data) from None
+        chunk = self._parsed(data, chunk_decoder)
         if chunk.error or chunk.object == "error":
             reported = chunk.error or msgspec.json.decode(data)
             raise stream_error(reported, self._request.endpoint, self._request.model, self._request_id)
@@ -217,9 +192,6 @@ class Decoder:
         elif self._refused and reason == "stop":
             reason = "refusal"
         yield ModelFinished(reason=reason, model=self._model, request_id=self._request_id)
-
-    def _broken(self, what: str, data: bytes = b"") -> StreamBroken:
-        return broken(self._request, self._request_id, what, data)
 
 
 def _words(value: Any) -> str:

@@ -27,7 +27,8 @@ from hermes.contracts.messages import (
     text_of,
 )
 from hermes.contracts.provider import ModelRequest
-from hermes_carrier.media import PDF, base64_of
+from hermes_carrier.calls import arguments_of
+from hermes_carrier.media import PDF, base64_of, plain_type
 from hermes_carrier.names import ToolNames
 from hermes_carrier.state import state_of
 
@@ -51,7 +52,7 @@ class History(NamedTuple):
     """The last answer calls tools and does not begin with thinking."""
 
 
-def history(request: ModelRequest, names: ToolNames) -> History:
+def history_of(request: ModelRequest, names: ToolNames) -> History:
     """The encoded messages. They begin and end with the user's turn: a prefilled answer is refused."""
     encoded: list[msgspec.Raw] = []
     digest = hashlib.blake2b(digest_size=12)
@@ -120,19 +121,7 @@ def _text(text: str) -> Block:
 
 def _call(part: ToolCallPart, names: ToolNames) -> Block:
     call_id = names.theirs(part.id)
-    return {"type": "tool_use", "id": call_id, "name": names.theirs(part.name), "input": _input(part.arguments)}
-
-
-def _input(arguments: str) -> Any:
-    """The arguments as they were written; what is no JSON object is put into one."""
-    try:
-        _OBJECT.decode(arguments)
-    except (msgspec.DecodeError, RecursionError):
-        return {"arguments": arguments}
-    return msgspec.Raw(arguments.encode())
-
-
-_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+    return {"type": "tool_use", "id": call_id, "name": names.theirs(part.name), "input": arguments_of(part)}
 
 
 def _result(part: ToolResultPart, names: ToolNames) -> Block:
@@ -158,15 +147,15 @@ def _content(part: Part) -> Block | None:
         case ImagePart() if part.url and not part.data:
             return {"type": "image", "source": {"type": "url", "url": part.url}}
         case ImagePart():
-            return {"type": "image", "source": _bytes(part.media_type, part.data)}
+            return {"type": "image", "source": _bytes(plain_type(part.media_type), part.data)}
         case FilePart():
             return {"type": "document", "source": _document(part), "title": part.name}
     return None
 
 
 def _document(part: FilePart) -> Block:
-    if part.media_type == PDF:
-        return _bytes(part.media_type, part.data)
+    if plain_type(part.media_type) == PDF:
+        return _bytes(PDF, part.data)
     return {"type": "text", "media_type": "text/plain", "data": part.data.decode("utf-8", "replace") or _EMPTY}
 
 

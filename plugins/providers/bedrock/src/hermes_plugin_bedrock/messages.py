@@ -5,12 +5,9 @@ Neighbours of one role become one turn, each block as it was. Nothing in an enco
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
-
-import msgspec
 
 from hermes.contracts.errors import BadRequest
 from hermes.contracts.messages import (
@@ -25,11 +22,12 @@ from hermes.contracts.messages import (
     text_of,
 )
 from hermes.contracts.provider import ModelRequest
-from hermes_carrier.media import base64_of
+from hermes_carrier import media
+from hermes_carrier.calls import accepted_id, arguments_of
+from hermes_carrier.media import MEGABYTE, Accepted, base64_of, formats, plain_type
 from hermes_carrier.names import ToolNames
 from hermes_carrier.state import state_of
 
-from .media import AUDIO, DOCUMENTS, IMAGES
 from .quirks import Quirks
 from .wire import CONTENT
 
@@ -43,12 +41,22 @@ BEGINNING = "(The beginning of the conversation is left out.)"
 WITH_DOCUMENTS = "See the attached documents."
 _ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
 _NAME_LIMIT = 190
-_arguments = msgspec.json.Decoder(dict[str, msgspec.Raw])
+IMAGES = {f"image/{name}": name for name in ("png", "jpeg", "gif", "webp")}
+DOCUMENTS = formats(media.DOCUMENTS, "pdf", "csv", "doc", "docx", "xls", "xlsx", "html", "txt", "md")
+AUDIO = formats(media.AUDIO, "mp3", "wav", "aac", "flac", "ogg", "opus", "mp4", "webm")
+ACCEPTED = Accepted(
+    images=frozenset(IMAGES),
+    image_size=int(3.75 * MEGABYTE),
+    files=frozenset(DOCUMENTS),
+    file_size=32 * MEGABYTE,
+    audio=frozenset(AUDIO),
+    audio_size=25 * MEGABYTE,
+)
 
 
 def call_id(ours: str) -> str:
-    """As Bedrock takes it; one that it refuses is mapped to the same one in every request."""
-    return ours if _ID.fullmatch(ours) else f"call_{hashlib.sha256(ours.encode()).hexdigest()[:24]}"
+    """As Bedrock takes it."""
+    return accepted_id(ours, _ID)
 
 
 class Turns:
@@ -95,12 +103,12 @@ class Turns:
             case ImagePart():
                 return self._image(part)
             case AudioPart():
-                kind = part.media_type.partition(";")[0]
-                return {"audio": {"format": AUDIO[kind], "source": {"bytes": base64_of(part.data)}}}
+                kind = AUDIO[plain_type(part.media_type)]
+                return {"audio": {"format": kind, "source": {"bytes": base64_of(part.data)}}}
             case FilePart():
                 name = self._document_name(part.name)
                 source = {"bytes": base64_of(part.data)}
-                return {"document": {"format": DOCUMENTS[part.media_type], "name": name, "source": source}}
+                return {"document": {"format": DOCUMENTS[plain_type(part.media_type)], "name": name, "source": source}}
             case ToolResultPart():
                 return self._result(part)
             case _:
@@ -128,7 +136,7 @@ class Turns:
             source: Block = {"s3Location": {"uri": part.url}}
         else:
             source = {"bytes": base64_of(part.data)}
-        return {"image": {"format": IMAGES.get(part.media_type, "png"), "source": source}}
+        return {"image": {"format": IMAGES.get(plain_type(part.media_type), "png"), "source": source}}
 
     def _result(self, part: ToolResultPart) -> Block:
         if not self._quirks.tools:
@@ -153,12 +161,8 @@ class Turns:
     def _call(self, part: ToolCallPart) -> Block:
         if not self._quirks.tools:
             return {"text": f"[The tool {part.name} was called with {part.arguments}]"}
-        try:
-            _arguments.decode(part.arguments)
-            given: Any = msgspec.Raw(part.arguments.encode())
-        except msgspec.DecodeError:
-            given = {"arguments": part.arguments} if part.arguments.strip() else {}
-        return {"toolUse": {"toolUseId": call_id(part.id), "name": self._names.theirs(part.name), "input": given}}
+        name = self._names.theirs(part.name)
+        return {"toolUse": {"toolUseId": call_id(part.id), "name": name, "input": arguments_of(part)}}
 
 
 def _as_it_was(layout: list[Block], text: str, calls: dict[str, Block]) -> Iterator[Block]:

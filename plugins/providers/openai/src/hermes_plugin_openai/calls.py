@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import msgspec
 
 from hermes.contracts.messages import ToolCallPart
 from hermes.contracts.provider import ModelRequest
+from hermes_carrier.calls import CallIds
 from hermes_carrier.names import ToolNames
 
 from .wire import WireCall
@@ -88,30 +88,4 @@ class ToolCalls:
     def finished(self, names: ToolNames) -> list[tuple[ToolCallPart, Any]]:
         """The calls, each with the vendor's extra content or None."""
         ids = CallIds(self._request)
-        return [(part_of(ids.free(call.id), names.ours(call.name), call.arguments), call.extra) for call in self._calls]
-
-
-class CallIds:
-    """The ids of one answer's calls: none is given out twice in a conversation.
-
-    One that has to be made is derived from the request's id, so it is the same whenever the answer is read.
-    """
-
-    def __init__(self, request: ModelRequest) -> None:
-        self._seed = request.id
-        self._taken = {
-            part.id for message in request.messages for part in message.parts if isinstance(part, ToolCallPart)
-        }
-
-    def free(self, call_id: str) -> str:
-        """``call_id`` if it is one and still free, else another."""
-        attempt = 0
-        while not call_id or call_id in self._taken:
-            digest = hashlib.sha256(f"{self._seed}\n{attempt}".encode()).hexdigest()
-            call_id, attempt = f"call_{digest[:24]}", attempt + 1
-        self._taken.add(call_id)
-        return call_id
-
-
-def part_of(call_id: str, name: str, arguments: str) -> ToolCallPart:
-    return ToolCallPart(id=call_id, name=name, arguments=arguments if arguments.strip() else "{}")
+        return [(ids.call(call.id, names.ours(call.name), call.arguments), call.extra) for call in self._calls]

@@ -1,14 +1,12 @@
-"""Structured output: a schema that the endpoint enforces, or one that the model is told of."""
+"""The schema of an answer: one that the endpoint enforces, or one that the model is told of."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from hermes.contracts.provider import ModelRequest, ResponseFormat
+from hermes_carrier.structured import in_words, schema_name
 
 from .quirks import Quirks
 
@@ -36,9 +34,8 @@ _SHAPES = ("type", "$ref", "anyOf", "enum", "const")
 
 def form_of(wanted: ResponseFormat) -> dict[str, Any]:
     """Name, strictness and schema. A schema outside the strict subset would be refused, so it is sent as not strict."""
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", wanted.name)[:64] or "answer"
     strict = wanted.strict and wanted.json_schema.get("type") == "object" and is_strict(wanted.json_schema)
-    return {"name": name, "strict": strict, "schema": wanted.json_schema}
+    return {"name": schema_name(wanted), "strict": strict, "schema": wanted.json_schema}
 
 
 def is_strict(schema: Any) -> bool:
@@ -59,7 +56,4 @@ def is_strict(schema: Any) -> bool:
 def told(request: ModelRequest, quirks: Quirks) -> str:
     """What the model has to be told of the wanted form, where the endpoint enforces none; blank otherwise."""
     wanted = request.response_format
-    if wanted is None or quirks.json_mode == "schema":
-        return ""
-    schema = msgspec.json.encode(wanted.json_schema).decode()
-    return f"Answer with JSON alone, without a code fence or a word around it, that is valid by this schema:\n{schema}"
+    return "" if wanted is None or quirks.json_mode == "schema" else in_words(wanted)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from hermes.contracts.messages import (
     AudioPart,
     FilePart,
@@ -19,7 +17,8 @@ from hermes.contracts.messages import (
     text_of,
 )
 from hermes.contracts.provider import ModelRequest
-from hermes_carrier.media import MEGABYTE, PDF, Accepted, base64_of
+from hermes_carrier.calls import arguments_of
+from hermes_carrier.media import MEGABYTE, PDF, Accepted, base64_of, plain_type
 from hermes_carrier.names import ToolNames
 from hermes_carrier.state import state_of
 
@@ -47,8 +46,6 @@ ACCEPTED = Accepted(
         ]
     ),
 )
-
-_object_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def contents_of(request: ModelRequest, quirks: Quirks, names: ToolNames) -> list[Encoded]:
@@ -129,14 +126,8 @@ def _signed(part: Encoded, entry: Mapping[str, Any]) -> Encoded:
 
 
 def _call(part: ToolCallPart, quirks: Quirks, names: ToolNames) -> Encoded:
-    """The arguments go out as they were written; what is no JSON object is put into one."""
-    text = part.arguments.strip() or "{}"
-    try:
-        _object_decoder.decode(text)
-        args: Any = msgspec.Raw(text.encode())
-    except msgspec.DecodeError:
-        args = {"arguments": part.arguments}
-    return {**({"id": part.id} if quirks.call_ids else {}), "name": names.theirs(part.name), "args": args}
+    named = {"id": part.id} if quirks.call_ids else {}
+    return {**named, "name": names.theirs(part.name), "args": arguments_of(part)}
 
 
 def _results(
@@ -167,10 +158,10 @@ def _said(part: Part) -> Encoded | None:
         case ImagePart():
             return _image(part)
         case AudioPart():
-            kind = part.media_type.partition(";")[0].strip().lower()
+            kind = plain_type(part.media_type)
             return _inline(_AUDIO.get(kind, kind), base64_of(part.data))
         case FilePart():
-            return _inline(part.media_type, base64_of(part.data))
+            return _inline(plain_type(part.media_type), base64_of(part.data))
         case _:
             return None
 

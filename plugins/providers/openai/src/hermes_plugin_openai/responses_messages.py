@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,32 +17,20 @@ from hermes.contracts.messages import (
     text_of,
 )
 from hermes.contracts.provider import ModelRequest
-from hermes_carrier.media import IMAGES, PDF, Accepted, data_url
+from hermes_carrier.calls import accepted_id
+from hermes_carrier.media import DOCUMENTS, IMAGES, Accepted, data_url, formats, image_url
 from hermes_carrier.names import ToolNames
 from hermes_carrier.state import state_of
 
-from . import structured
 from .quirks import Quirks
 from .responses_wire import BETWEEN, ITEMS
+from .schema import told as told_of
 
 Item = dict[str, Any]
 
-OFFICE = "application/vnd.openxmlformats-officedocument"
-FILES = frozenset(
-    [
-        PDF,
-        "application/json",
-        "text/csv",
-        "text/html",
-        "text/markdown",
-        "text/plain",
-        f"{OFFICE}.presentationml.presentation",
-        f"{OFFICE}.spreadsheetml.sheet",
-        f"{OFFICE}.wordprocessingml.document",
-    ]
-)
+FILES = frozenset(formats(DOCUMENTS, "pdf", "json", "csv", "html", "md", "txt", "pptx", "xlsx", "docx"))
 ACCEPTED = Accepted(images=IMAGES, files=FILES)
-CALL_ID_LIMIT = 64
+_CALL_ID = re.compile(r"(?s).{1,64}")
 
 
 class Items:
@@ -52,7 +40,7 @@ class Items:
         self._request = request
         self._names = names
         texts = [block.text for block in request.system]
-        if told := structured.told(request, quirks):
+        if told := told_of(request, quirks):
             texts.append(told)
         if quirks.single_system and texts:
             texts = ["\n\n".join(texts)]
@@ -72,7 +60,7 @@ class Items:
                     items.extend(
                         {
                             "type": "function_call_output",
-                            "call_id": _call_id(part.call_id),
+                            "call_id": accepted_id(part.call_id, _CALL_ID),
                             "output": _content(part.content),
                         }
                         for part in message.parts
@@ -113,7 +101,7 @@ class Items:
         name = self._names.theirs(part.name)
         return {
             "type": "function_call",
-            "call_id": _call_id(part.id),
+            "call_id": accepted_id(part.id, _CALL_ID),
             "name": name,
             "arguments": part.arguments,
         }
@@ -130,13 +118,6 @@ def _split(text: str, lengths: list[int]) -> Iterator[str]:
         place += length + len(BETWEEN)
 
 
-def _call_id(call_id: str) -> str:
-    """As the wire takes it: the same one in every request."""
-    if len(call_id) <= CALL_ID_LIMIT:
-        return call_id
-    return f"call_{hashlib.sha256(call_id.encode()).hexdigest()[:32]}"
-
-
 def _content(parts: tuple[Part, ...]) -> str | list[Item]:
     """Of a message or a tool's result: a text alone as it stands, else each part as one of the wire's."""
     encoded = [item for part in parts if (item := _part(part)) is not None]
@@ -150,8 +131,7 @@ def _part(part: Part) -> Item | None:
         case TextPart():
             return {"type": "input_text", "text": part.text}
         case ImagePart():
-            url = part.url if part.url and not part.data else data_url(part.media_type, part.data)
-            return {"type": "input_image", "image_url": url, "detail": "auto"}
+            return {"type": "input_image", "image_url": image_url(part), "detail": "auto"}
         case FilePart():
             return {"type": "input_file", "filename": part.name, "file_data": data_url(part.media_type, part.data)}
         case _:

@@ -8,7 +8,8 @@ from typing import Any
 
 from hermes.contracts.errors import AuthenticationFailed, ProviderError
 from hermes.contracts.provider import Endpoint
-from hermes_carrier.errors import Complaint, complaint_of, error_of, provider_error
+from hermes_carrier import errors
+from hermes_carrier.errors import Complaint, address_of, provider_error
 
 _NO_MONEY = re.compile(
     r"free tier is not available|location is not supported|credits are depleted|enable billing|limit: 0\b",
@@ -19,28 +20,32 @@ _REFUSED = re.compile(r"content that is prohibited|contains? prohibited|safety p
 _SIGNATURE = re.compile(r"thought[ _]signature", re.IGNORECASE)
 
 
-def refusal(status: int, headers: Mapping[str, str], body: bytes, endpoint: Endpoint, model: str = "") -> ProviderError:
-    return _with_hint(error_of(status, headers, body, endpoint, model, read=complaint), endpoint)
+def error_of(
+    status: int, headers: Mapping[str, str], body: bytes, endpoint: Endpoint, model: str = ""
+) -> ProviderError:
+    """A refused request."""
+    return _with_hint(errors.error_of(status, headers, body, endpoint, model, read=complaint_of), endpoint)
 
 
-def error_in_stream(error: Any, endpoint: Endpoint, model: str = "", request_id: str = "") -> ProviderError:
+def stream_error(error: Any, endpoint: Endpoint, model: str = "", request_id: str = "") -> ProviderError:
     """An error that came after the status 200; it has a status of its own."""
     code = error.get("code") if isinstance(error, Mapping) else None
-    said = complaint({"error": error}, {})
+    said = complaint_of({"error": error}, {})
     status = code if isinstance(code, int) and 400 <= code < 600 else 0
     made = provider_error(status, said, endpoint, model, retry_after=said.retry_after, request_id=request_id)
     return _with_hint(made, endpoint)
 
 
-def complaint(body: Any, headers: Mapping[str, str]) -> Complaint:
+def complaint_of(body: Any, headers: Mapping[str, str]) -> Complaint:
     """A stream that was not asked for as events has the error in a list."""
     if isinstance(body, list) and body:
         body = body[0]
     error = body.get("error") if isinstance(body, Mapping) else None
     if not isinstance(error, Mapping):
-        return complaint_of(body, headers)
+        return errors.complaint_of(body, headers)
     message = str(error.get("message") or "").strip()
-    details = [detail for detail in error.get("details") or () if isinstance(detail, Mapping)]
+    listed = error.get("details")
+    details = [detail for detail in listed if isinstance(detail, Mapping)] if isinstance(listed, list) else []
     kind = ""
     if _NO_KEY.search(message):
         kind = "unauthenticated"
@@ -81,5 +86,5 @@ def _with_hint(error: ProviderError, endpoint: Endpoint) -> ProviderError:
             f"signature is missing, set providers.{error.provider}.quirks.signatures to true."
         )
     elif isinstance(error, AuthenticationFailed) and account and not endpoint.key:
-        error.hint = f"The token of the account in {account} is not accepted by {endpoint.base_url}."
+        error.hint = f"The token of the account in {account} is not accepted by {address_of(endpoint)}."
     return error

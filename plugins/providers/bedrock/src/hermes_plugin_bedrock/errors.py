@@ -9,7 +9,7 @@ from typing import Any
 from hermes.contracts.errors import AuthenticationFailed, ModelNotFound, NotEntitled, ProviderError, RateLimited
 from hermes.contracts.provider import Endpoint
 from hermes_carrier import errors
-from hermes_carrier.errors import Complaint, complaint_of, provider_error
+from hermes_carrier.errors import Complaint, how_long, provider_error
 
 from .regions import is_bare, profile_ids, region_of
 
@@ -23,6 +23,7 @@ _MARKS = (
 )
 """Its codes are few; the sentence says which error it is, in words that our table knows."""
 _SECRETS = ("secret_key", "session_token")
+_MONEY = re.compile(r"payment[ _]instrument|billing", re.IGNORECASE)
 _PER_DAY = re.compile(r"per day", re.IGNORECASE)
 _USE_CASE = re.compile(r"use case details", re.IGNORECASE)
 _EXPIRED = re.compile(r"expired", re.IGNORECASE)
@@ -34,7 +35,7 @@ def error_of(
     """A refused request."""
 
     def read(told: Any, named: Mapping[str, str]) -> Complaint:
-        return _read(told, named, endpoint)
+        return complaint_of(told, named, endpoint)
 
     return advised(errors.error_of(status, headers, body, endpoint, model, read=read), endpoint, model)
 
@@ -45,8 +46,8 @@ def stream_error(kind: str, message: str, endpoint: Endpoint, model: str, reques
     return advised(error, endpoint, model)
 
 
-def _read(body: Any, headers: Mapping[str, str], endpoint: Endpoint) -> Complaint:
-    found = complaint_of(body)
+def complaint_of(body: Any, headers: Mapping[str, str], endpoint: Endpoint) -> Complaint:
+    found = errors.complaint_of(body)
     told = body if isinstance(body, Mapping) else {}
     message = found.message or str(told.get("Message") or "")
     # ``x-amzn-ErrorType: ValidationException:http://…``, or ``__type: com.amazon.coral#ValidationException``
@@ -80,14 +81,17 @@ def _hint(error: ProviderError, endpoint: Endpoint, model: str) -> str:
         if is_bare(model) and model:
             return f"In {region}, try {' or '.join(profile_ids(model, region))}, or see: hermes model list {name}"
         return f'Is "{model}" offered in {region}? See: hermes model list {name}'
+    if isinstance(error, NotEntitled) and (error.status == 402 or _MONEY.search(said)):
+        return ""  # the billing page, which is in the hint of every provider
     if isinstance(error, NotEntitled) and not _PER_DAY.search(said):
         return (
             f"Ask for access to the model at {console}#/modelaccess, and check that the account may "
             "bedrock:InvokeModel and bedrock:InvokeModelWithResponseStream."
         )
     if isinstance(error, NotEntitled | RateLimited):
+        wait = f"Wait {how_long(error.retry_after)}" if error.retry_after else "Wait"
         return (
-            f"Wait, or ask for a higher quota: https://{region}.console.aws.amazon.com/servicequotas. "
+            f"{wait}, or ask for a higher quota: https://{region}.console.aws.amazon.com/servicequotas. "
             "Bedrock holds all of max_tokens against it, so a smaller one helps."
         )
     return ""
