@@ -293,7 +293,7 @@ def test_failed_turn_does_not_end_the_chat(chat: Chat, model_server: ModelServer
     screen = chat()
 
     screen.type("hi\n")
-    assert "status 404" in screen.prompt()
+    assert "404 model_not_found" in screen.prompt()
     screen.type("again\n")
     screen.expect("Better now.")
 

@@ -529,9 +529,7 @@ class SessionStoreSuite(FactorySuite):
         play(act)
 
     def test_usage_in_time(self, play: Any) -> None:
-        """STORE-USAGE-3: usage is summed from a time on, up to another, and by stretches of time; empty ones are left
-        out.
-        """
+        """STORE-USAGE-3: usage is summed from a time on, up to another, and by stretches of time; none is empty."""
 
         async def act(scene: Scene) -> None:
             times = (10.0, 19.5, 20.0, 40.0)

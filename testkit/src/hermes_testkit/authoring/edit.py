@@ -26,7 +26,7 @@ def set_values(text: str, values: Mapping[tuple[str, ...], Any]) -> str:
     """
     wanted = yaml.safe_load(text) or {}
     for path, value in values.items():
-        _put(wanted, path, value)
+        _put(wanted, path, yaml.safe_load(_flow(value)))  # as it reads once it is written: tuples are lists
         text = _set(text, path, value)
     try:
         changed = yaml.safe_load(text) == wanted
