@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SYNC := .venv/.synced
-# One more than there are processors: tests of processes wait as much as they work.
-WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+# Two more than there are processors: tests of processes wait as much as they work.
+WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 2)))
 MANIFESTS := pyproject.toml uv.lock kernel/pyproject.toml carrier/pyproject.toml testkit/pyproject.toml $(wildcard plugins/*/*/pyproject.toml)
 
 .PHONY: demo test test-fast bench docs lint setup clean

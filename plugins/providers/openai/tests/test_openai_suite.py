@@ -47,6 +47,9 @@ class TestChatCompletions(HttpProviderSuite):
 
 
 class TestChatCompletionsBySdk(TestChatCompletions):
+    places = ("in_process",)
+    """A host would import the SDK anew for every test, and carries nothing else."""
+
     def make_endpoint(self, url: str) -> Endpoint:
         return msgspec.structs.replace(super().make_endpoint(url), carrier="sdk")
 
@@ -58,6 +61,9 @@ class TestResponses(HttpProviderSuite):
 
 
 class TestResponsesBySdk(TestResponses):
+    places = ("in_process",)
+    """A host would import the SDK anew for every test, and carries nothing else."""
+
     def make_endpoint(self, url: str) -> Endpoint:
         return msgspec.structs.replace(super().make_endpoint(url), carrier="sdk")
 
