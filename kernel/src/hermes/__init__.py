@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from hermes.direct import DirectCall as DirectCall
     from hermes.direct import Reply as Reply
     from hermes.direct import ask as ask
+    from hermes.plugins.programs import program_answer as program_answer
 
 _MODULES = {
     "hermes.cli.context": "with_context",
     "hermes.direct": "DirectCall Reply ask",
+    "hermes.plugins.programs": "program_answer",
     "hermes.contracts.credential": """
         CatalogEntry CatalogQuery ModelCatalog RefreshRequest StoredCredential TokenRefresher
     """,

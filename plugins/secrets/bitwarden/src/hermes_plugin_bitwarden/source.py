@@ -8,10 +8,9 @@ from typing import Any
 
 import msgspec
 
-from hermes import HermesError, PluginContext, PluginError, SecretQuery, Secrets
+from hermes import HermesError, PluginContext, PluginError, SecretQuery, Secrets, program_answer
 
-from .program import PLUGIN, answer_of
-
+PLUGIN = "bitwarden"
 KEPT_SECONDS = 300.0
 FAILED_SECONDS = 30.0
 """For so long a failure is told again, and not tried."""
@@ -109,20 +108,27 @@ class Bitwarden:
         )
 
 
+async def _answer(program: str, command: list[str], token: str, settings: dict[str, Any]) -> bytes:
+    secrets = {TOKENS[program]: token}
+    return await program_answer(
+        command, plugin=PLUGIN, hint=HINTS[program], seconds=settings["timeout"], secrets=secrets
+    )
+
+
 async def _from_bws(settings: dict[str, Any], token: str) -> dict[str, str]:
     command = ["bws", "secret", "list", "--output", "json"]
     if settings["server_url"]:
         command += ["--server-url", settings["server_url"]]
     if settings["project"]:
         command += ["--", settings["project"]]
-    printed = await answer_of(command, {TOKENS["bws"]: token}, settings["timeout"], HINTS["bws"])
+    printed = await _answer("bws", command, token, settings)
     return {found.key: found.value for found in reversed(_read(printed, list[BwsSecret], "bws"))}
 
 
 async def _from_bw(settings: dict[str, Any], token: str) -> dict[str, str]:
     async def read(kind: Any, *arguments: str) -> Any:
         command = ["bw", "--nointeraction", "list", *arguments]
-        return _read(await answer_of(command, {TOKENS["bw"]: token}, settings["timeout"], HINTS["bw"]), kind, "bw")
+        return _read(await _answer("bw", command, token, settings), kind, "bw")
 
     folders: list[BwFolder] = await read(list[BwFolder], "folders")
     folder = next((found for found in folders if found.name == settings["folder"] and found.id), None)

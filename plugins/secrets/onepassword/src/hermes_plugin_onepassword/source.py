@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any, NamedTuple
 
-from hermes import ConfigError, HermesError, PluginContext, PluginError, SecretQuery, Secrets
+from hermes import ConfigError, HermesError, PluginContext, PluginError, SecretQuery, Secrets, program_answer
 
-from .program import PLUGIN, answer_of
-
+PLUGIN = "onepassword"
 KEPT_SECONDS = 300.0
 FAILED_SECONDS = 30.0
 """For so long a failure is told again, and not tried."""
@@ -67,7 +66,9 @@ class OnePassword:
         try:
             async with self._at_once:
                 token = await self._ctx.secrets(TOKEN)
-                printed = await answer_of([*command, reference], token, settings["timeout"], hint)
+                printed = await program_answer(
+                    [*command, reference], plugin=PLUGIN, hint=hint, seconds=settings["timeout"], secrets=token
+                )
             return Kept(self._ctx.clock.monotonic() + KEPT_SECONDS, printed.decode())
         except UnicodeDecodeError:
             failure: HermesError = PluginError(f"What 1Password has for {name} is no text.", plugin=PLUGIN, hint=hint)

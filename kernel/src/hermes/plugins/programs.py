@@ -1,37 +1,44 @@
-"""Runs a program with little in its environment, and for a limited time."""
+"""Runs a program for a plugin: with little in its environment, and for a limited time."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 from collections.abc import Mapping, Sequence
 
-from hermes import PluginError
+from hermes.config.home import host_environment
+from hermes.contracts.errors import PluginError
 
-PLUGIN = "bitwarden"
 PASSED = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"}
     | {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}
     | {"SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS"}
 )
 """Variables that the program sees; none of them is a secret."""
+_MARK = re.compile(r"^(?:Error: |\[ERROR\] (?:\d{4}/\d\d/\d\d \d\d:\d\d:\d\d )?)")
+"""What programs write before their complaint."""
 
 
-async def answer_of(command: Sequence[str], secrets: Mapping[str, str], seconds: float, hint: str) -> bytes:
-    """What it prints. ``secrets`` are variables for it alone; ``hint``: what to do where it fails.
+async def program_answer(
+    command: Sequence[str], *, plugin: str, hint: str, seconds: float, secrets: Mapping[str, str] | None = None
+) -> bytes:
+    """What a program prints. It and all that it started are ended after ``seconds``.
+
+    ``secrets`` are variables for it alone; ``plugin`` and ``hint`` are the error's: whose it is, and what to do.
 
     Raises:
         PluginError: it is not there, failed or took too long. The sentence has none of ``secrets``, and nothing of
             what the program printed to its standard output.
     """
-    name = command[0]
+    name, secrets = command[0], secrets or {}
     program = shutil.which(name)
     if program is None:
-        raise PluginError(f"The program {name} is not installed.", plugin=PLUGIN, hint=hint)
-    environment = {key: value for key, value in os.environ.items() if key in PASSED or key.startswith("LC_")}
+        raise PluginError(f"The program {name} is not installed.", plugin=plugin, hint=hint)
+    environment = {key: value for key, value in host_environment().items() if key in PASSED or key.startswith("LC_")}
     try:
         process = await asyncio.create_subprocess_exec(
             program,
@@ -43,17 +50,17 @@ async def answer_of(command: Sequence[str], secrets: Mapping[str, str], seconds:
             start_new_session=True,
         )
     except OSError as error:
-        raise PluginError(f"{program} cannot be run: {error.strerror}.", plugin=PLUGIN, hint=hint) from None
+        raise PluginError(f"{program} cannot be run: {error.strerror}.", plugin=plugin, hint=hint) from None
     try:
         async with asyncio.timeout(seconds):
             printed, complaint = await process.communicate()
     except TimeoutError:
-        raise PluginError(f"{name} did not answer within {seconds:g} seconds.", plugin=PLUGIN, hint=hint) from None
+        raise PluginError(f"{name} did not answer within {seconds:g} seconds.", plugin=plugin, hint=hint) from None
     finally:
         await _end(process)
     if process.returncode:
         told = _told(complaint, secrets) or f"exit code {process.returncode}"
-        raise PluginError(f"{name} failed: {told}", plugin=PLUGIN, hint=hint)
+        raise PluginError(f"{name} failed: {told}", plugin=plugin, hint=hint)
     return printed
 
 
@@ -71,4 +78,4 @@ def _told(complaint: bytes, secrets: Mapping[str, str]) -> str:
     text = "".join(char for char in (lines or [""])[0] if char.isprintable())
     for value in secrets.values():
         text = text.replace(value, "…")
-    return text.removeprefix("Error: ")[:300]
+    return _MARK.sub("", text)[:300]
