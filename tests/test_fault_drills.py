@@ -64,6 +64,8 @@ class Drill(NamedTuple):
     fallback: bool = False
     waits: float = 0.0
     """Seconds that are waited at least."""
+    timeout: float = 10.0
+    """Seconds without a byte."""
 
 
 DRILLS = (
@@ -84,7 +86,7 @@ DRILLS = (
     Drill("error after 200", [ErrorChunk(), "ok"], 2),
     Drill("error after some text", [[Say("So far"), ErrorChunk()], "ok"], 2),
     Drill("nothing said", [Say(""), "ok"], 2),
-    Drill("silence", [[Slow(3600), Say("never")], "ok"], 2),
+    Drill("silence", [[Slow(3600), Say("never")], "ok"], 2, timeout=1.5),
     Drill("slow headers, alive", [[KeepAlive(), Say("ok")]], 1),
     Drill("wrong key", [Fail(401), "ok"], 1, "AuthenticationFailed", fallback=True),
     Drill("no permission", [Fail(403), "ok"], 1, "NotEntitled", fallback=True),
@@ -96,7 +98,7 @@ DRILLS = (
 )
 
 
-def settings(roots: dict[str, str], timeout: float = 0.4) -> dict[str, Any]:
+def settings(roots: dict[str, str], timeout: float = 10.0) -> dict[str, Any]:
     """Providers by name, each at its root; the name begins with its wire's."""
     providers = {
         name: {
@@ -147,7 +149,7 @@ def drill(home: Path, roots: dict[str, str], **options: Any) -> Drilled:
 def test_a_drill(tmp_path: Path, wire: str, case: Drill) -> None:
     with ModelServer(*case.script) as server:
         roots = {f"{wire}-first": server.root, **({f"{wire}-second": server.root} if case.fallback else {})}
-        done = drill(tmp_path, roots)
+        done = drill(tmp_path, roots, timeout=case.timeout)
         assert len(server.requests) == case.calls
     assert (done.finished.outcome, done.finished.text) == (("failed", "") if case.error else ("done", "ok"))
     if case.error:
