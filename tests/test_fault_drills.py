@@ -253,6 +253,6 @@ def test_a_certificate_that_nobody_trusts(tmp_path: Path, wire: str, untrusted: 
 def test_headers_that_never_come(tmp_path: Path, wire: str) -> None:
     with listening(None) as port, ModelServer("ok") as server:
         roots = {f"{wire}-first": f"http://127.0.0.1:{port}", f"{wire}-second": server.root}
-        done = drill(tmp_path, roots, timeout=0.2)
+        done = drill(tmp_path, roots, timeout=0.6)
     assert (done.finished.text, done.finished.model) == ("ok", f"{wire}-second-model")
     assert done.seconds < DEADLINE
