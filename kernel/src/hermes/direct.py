@@ -29,7 +29,7 @@ from hermes.contracts.messages import (
 )
 from hermes.contracts.provider import ModelRequest, ResponseFormat
 from hermes.contracts.scope import LOCAL, Principal
-from hermes.contracts.store import NewSession, SessionRef, SessionWrite, UsageRow
+from hermes.contracts.store import NewSession, SessionRef, SessionWrite
 from hermes.contracts.values import Value
 from hermes.models.ask import ModelAsk, Spent
 from hermes.models.router import Target
@@ -236,34 +236,20 @@ class DirectCall:
 
     def _made(self, text: str, ask: ModelAsk) -> Reply:
         costs = [spent.cost_usd for spent in self._spent if spent.cost_usd is not None]
-        usage = Usage()
-        for spent in self._spent:
-            usage += spent.usage
         return Reply(
             text=unfenced(text) if self._question.response_format else text,
             calls=tuple(ask.answer.calls),
             finish=ask.answer.finished.reason if ask.answer.finished else "stop",
-            usage=usage,
+            usage=sum((spent.usage for spent in self._spent), Usage()),
             cost_usd=sum(costs) if costs else None,
             provider=ask.target.provider,
             model=ask.target.model,
         )
 
     async def _book(self, services: Services, spent: Sequence[Spent]) -> None:
-        rows = tuple(
-            UsageRow(
-                turn_id="",
-                at=services.clock.now(),
-                provider=entry.target.provider,
-                model=entry.target.model,
-                principal=self._principal.id,
-                usage=entry.usage,
-                cost_usd=entry.cost_usd,
-                task="direct",
-            )
-            for entry in spent
-            if entry.usage.total_tokens
-        )
+        at, principal = services.clock.now(), self._principal.id
+        used = [entry for entry in spent if entry.usage.total_tokens]
+        rows = tuple(entry.row(turn_id="", at=at, principal=principal, task="direct") for entry in used)
         if not rows:
             return
         try:

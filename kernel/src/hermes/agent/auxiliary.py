@@ -9,10 +9,11 @@ from hermes.config.schema import AuxiliarySection, Settings
 from hermes.contracts.errors import BudgetExceeded
 from hermes.contracts.hookspecs import SessionInfo
 from hermes.contracts.host import AuxAnswer, AuxRequest, Clock
-from hermes.contracts.messages import AudioPart, FilePart, ImagePart, Usage, text_of
+from hermes.contracts.messages import Usage, text_of
 from hermes.contracts.provider import ModelRequest
-from hermes.contracts.store import SessionStore, UsageRow
+from hermes.contracts.store import SessionStore
 from hermes.models.ask import ModelAsk, Spent
+from hermes.models.inputs import input_of
 from hermes.models.router import Router, Target
 from hermes.plugins.manager import PluginManager
 
@@ -91,9 +92,7 @@ class AuxiliaryModels:
                     pass
         finally:
             await self._book(request, ask, conversation)
-        usage = Usage()
-        for spent in ask.spent:
-            usage = usage + spent.usage
+        usage = sum((spent.usage for spent in ask.spent), Usage())
         return AuxAnswer(text=text_of(ask.answer.parts()), usage=usage, model=f"{target.provider}:{target.model}")
 
     async def _target(
@@ -121,24 +120,11 @@ class AuxiliaryModels:
         """What it cost is the session's, under the task's name."""
         if conversation is None:
             return
-        rows = tuple(
-            UsageRow(
-                turn_id=conversation.turn_id,
-                at=self._clock.now(),
-                provider=spent.target.provider,
-                model=spent.target.model,
-                principal=conversation.session.principal.id,
-                usage=spent.usage,
-                cost_usd=spent.cost_usd,
-                task=request.task,
-            )
-            for spent in ask.spent
-        )
-        await conversation.book(rows)
+        turn_id, at, principal = conversation.turn_id, self._clock.now(), conversation.session.principal.id
+        rows = (spent.row(turn_id=turn_id, at=at, principal=principal, task=request.task) for spent in ask.spent)
+        await conversation.book(tuple(rows))
 
 
 def _inputs(request: AuxRequest) -> frozenset[str]:
     """What the model has to take beside text."""
-    kinds = ((ImagePart, "image"), (AudioPart, "audio"), (FilePart, "file"))
-    parts = [part for message in request.messages for part in message.parts]
-    return frozenset(name for kind, name in kinds if any(isinstance(part, kind) for part in parts))
+    return frozenset(kind for message in request.messages for part in message.parts if (kind := input_of(part)))

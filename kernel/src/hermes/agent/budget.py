@@ -57,7 +57,6 @@ class SpendingLimits:
         self._section = section
         self._store = store
         self._clock = clock
-        self.in_dollars = any(limit is not None for limit in (section.turn_usd, section.session_usd, section.day_usd))
 
     async def check(self, *, session_id: str, turn_id: str, since_then: Sequence[Spent] = ()) -> None:
         """Before each model call, auxiliary ones too. ``since_then``: what is not booked yet.

@@ -24,7 +24,7 @@ from hermes.contracts.memory import ContextEngine, FitRequest, ModelChange
 from hermes.contracts.messages import FrozenPrompt, Message, TextPart, ToolCallPart, text_of
 from hermes.contracts.provider import ModelRequest
 from hermes.contracts.scope import Principal
-from hermes.contracts.store import Amendment, CallRecord, TurnRecord, UsageRow
+from hermes.contracts.store import Amendment, CallRecord, TurnRecord
 from hermes.models.ask import ModelAsk, Spent
 from hermes.models.router import Router, Target
 from hermes.plugins.hooks import Hooks
@@ -229,17 +229,7 @@ class Turn:
         rows = []
         for spent in ask.spent:
             self._budget.add(spent.usage, spent.cost_usd)
-            rows.append(
-                UsageRow(
-                    turn_id=self.id,
-                    at=self._clock.now(),
-                    provider=spent.target.provider,
-                    model=spent.target.model,
-                    principal=self._principal.id,
-                    usage=spent.usage,
-                    cost_usd=spent.cost_usd,
-                )
-            )
+            rows.append(spent.row(turn_id=self.id, at=self._clock.now(), principal=self._principal.id))
         self._target = ask.target
         parts = ask.answer.parts(with_calls=with_calls)
         message = Message(

@@ -22,6 +22,7 @@ from hermes.contracts.events import Event, ModelFinished, ModelRetry, Notice, Us
 from hermes.contracts.hookspecs import ModelAnswer, ModelCall
 from hermes.contracts.messages import Usage
 from hermes.contracts.provider import ModelInfo, ModelRequest
+from hermes.contracts.store import UsageRow
 from hermes.plugins.hooks import Hooks
 
 from .answer import AnswerBuilder
@@ -45,6 +46,19 @@ class Spent(NamedTuple):
     target: Target
     usage: Usage
     cost_usd: float | None
+
+    def row(self, *, turn_id: str, at: float, principal: str, task: str = "main") -> UsageRow:
+        """As it is booked."""
+        return UsageRow(
+            turn_id=turn_id,
+            at=at,
+            provider=self.target.provider,
+            model=self.target.model,
+            principal=principal,
+            usage=self.usage,
+            cost_usd=self.cost_usd,
+            task=task,
+        )
 
 
 class Again(NamedTuple):

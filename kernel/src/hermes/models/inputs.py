@@ -22,7 +22,7 @@ def fitting(messages: Sequence[Message], takes: Sequence[str], name: str, others
     """
     now = max((place for place, message in enumerate(messages) if message.role == "user"), default=0)
     for part in messages[now].parts if messages else ():
-        if (kind := _kind(part)) and kind not in takes:
+        if (kind := input_of(part)) and kind not in takes:
             provider = name.partition(":")[0]
             instead = f" These of {provider} take them: {', '.join(others)}." if others else ""
             raise BadRequest(
@@ -33,7 +33,8 @@ def fitting(messages: Sequence[Message], takes: Sequence[str], name: str, others
     return tuple(_without(message, takes) for message in messages)
 
 
-def _kind(part: Part) -> str:
+def input_of(part: Part) -> str:
+    """``image``, ``audio`` or ``file``; blank: text, or a tool's."""
     return next((kind for cls, kind in _KINDS if isinstance(part, cls)), "")
 
 
@@ -46,7 +47,7 @@ def _replaced(part: Part, takes: Sequence[str]) -> Part:
     if isinstance(part, ToolResultPart):
         content = tuple(TextPart(_note("image")) if _refused(piece, takes) else piece for piece in part.content)
         return msgspec.structs.replace(part, content=content) if content != part.content else part
-    kind = _kind(part)
+    kind = input_of(part)
     return TextPart(_note(kind)) if kind and kind not in takes else part
 
 
