@@ -573,3 +573,8 @@ def test_an_address_is_the_chosen_providers_alone(home: Home) -> None:
     for query in ({}, {"provider": "acme"}):
         error = home.refused(*keys, settings={"model": address}, **query)
         assert "nobody says whose address it is" in str(error)
+
+
+def test_a_misspelt_provider_is_told_also_where_there_is_no_key(home: Home) -> None:
+    assert 'No provider "acmee". Did you mean "acme"?' in str(home.refused(model="acmee:acme-5"))
+    assert "no key is found" in str(home.refused(model="zzz:acme-5"))

@@ -173,6 +173,10 @@ class Routing:
             return
         if any(mark in info.id for info in known_models(spec)) or self.named(prefix) in self._specs:
             return
+        self._check_near(prefix)
+
+    def _check_near(self, prefix: str) -> None:
+        """Raises ConfigError: it is almost a provider."""
         if nearest_few(prefix.lower(), [*self._specs, *self.aliases], most=1, alike=0.8):
             raise self.unknown(prefix)
 
@@ -189,6 +193,8 @@ class Routing:
         if not found:
             if len(self._own) == 1:
                 return Choice(self._own[0], model, "it is the only one in the settings' providers")
+            if ":" in model:
+                self._check_near(model.partition(":")[0])
             raise self._nothing_found(places)
         name, source = found[0].provider, found[0].source
         if not found[0].installed:
